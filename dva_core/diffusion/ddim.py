@@ -1,0 +1,97 @@
+"""DDIM both ways: a picture to its noise map and back, without randomness.
+
+Song et al. 2021 (DDIM), Eq. 12 with sigma = 0; Kim et al. 2023, Eqs. 2 and 3. Two conventions:
+
+- The default reads sampling backwards: step i of the inversion takes the state from alpha_bar(tau_{i-1}) to
+  alpha_bar(tau_i) with the noise named at tau_i, and alpha_bar is 1 for the clean picture. Where the named
+  noise does not change along a step, decoding undoes inversion exactly.
+- `faithful` repeats the published code, number for number: the clean picture counts as the state at tau_0, so
+  that inverting takes one evaluation fewer than decoding, and x_0 is clamped inside every step, both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from .schedule import linear_alpha_bar, spaced_timesteps
+
+NoiseEstimator = Callable[[Tensor, Tensor], Tensor]
+"""eps(x [B,3,S,S], t int64 [B]) -> the noise in x, [B,3,S,S]; t counts the original 1000 steps."""
+
+OnStep = Callable[[int, int], None]
+"""on_step(done, total), called after each step; what it raises ends the walk."""
+
+
+@torch.no_grad()
+def invert(
+    eps: NoiseEstimator,
+    x0: Tensor,
+    steps: int,
+    faithful: bool = False,
+    on_step: OnStep | None = None,
+    clamp: bool = True,
+) -> Tensor:
+    """The noise map x_T, float32 [B,3,S,S], from which `decode` with equal steps rebuilds x0 (in -1..1).
+
+    `clamp` (faithful only) holds x_0 in -1..1 inside the steps, as published. A number of steps that has no
+    even spacing raises `DvaError`.
+    """
+    timesteps = spaced_timesteps(steps)
+    levels = _levels(timesteps)
+    if faithful:
+        # The state at level i is handed to the net as step tau_i and lifted to level i + 1.
+        walk = [(t, a, b) for t, (a, b) in zip(timesteps, pairwise(levels[1:]), strict=False)]
+    else:
+        walk = [(t, a, b) for t, (a, b) in zip(timesteps, pairwise(levels), strict=True)]
+    return _walked(eps, x0, walk, faithful and clamp, on_step)
+
+
+@torch.no_grad()
+def decode(
+    eps: NoiseEstimator,
+    x_T: Tensor,
+    steps: int,
+    faithful: bool = False,
+    on_step: OnStep | None = None,
+    clamp: bool = True,
+) -> Tensor:
+    """The picture, float32 [B,3,S,S] in -1..1, that the noise map x_T stands for.
+
+    `clamp` (faithful only) as in `invert`; the default convention clamps the finished picture only.
+    """
+    timesteps = spaced_timesteps(steps)
+    levels = _levels(timesteps)
+    walk = [(t, b, a) for t, (a, b) in zip(timesteps, pairwise(levels), strict=True)][::-1]
+    x0 = _walked(eps, x_T, walk, faithful and clamp, on_step)
+    return x0 if faithful else x0.clamp(-1.0, 1.0)
+
+
+def _levels(timesteps: list[int]) -> list[float]:
+    """alpha_bar of the clean picture (1), then of each kept step."""
+    return [1.0, *linear_alpha_bar()[timesteps].tolist()]
+
+
+def _walked(
+    eps: NoiseEstimator, x: Tensor, walk: list[tuple[int, float, float]], clamp: bool, on_step: OnStep | None
+) -> Tensor:
+    """Goes through (step shown to the net, alpha_bar now, alpha_bar next), one evaluation each."""
+    x = x.float()
+    for done, (t, now, then) in enumerate(walk, start=1):
+        noise = eps(x, torch.full((len(x),), t, dtype=torch.int64, device=x.device)).float()
+        x = _moved(x, noise, now, then, clamp)
+        if on_step is not None:
+            on_step(done, len(walk))
+    return x
+
+
+def _moved(x: Tensor, noise: Tensor, now: float, then: float, clamp: bool) -> Tensor:
+    """Song et al. 2021, Eq. 12 with sigma = 0: picture and noise, mixed anew for another level."""
+    x0 = x / now**0.5 - (1 / now - 1) ** 0.5 * noise
+    if clamp:
+        x0 = x0.clamp(-1.0, 1.0)
+        noise = (x / now**0.5 - x0) / (1 / now - 1) ** 0.5
+    return then**0.5 * x0 + (1 - then) ** 0.5 * noise

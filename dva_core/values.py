@@ -1,0 +1,179 @@
+"""What flows between the stages: values that know their sizes and maker, never change, and fit one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import tensorfile
+from .errors import DvaError
+
+LANDMARK_POINTS = 68
+IDENTITY_FEATURES = 512
+LANDMARK_CODE = 102
+
+StoredValue = TypeVar("StoredValue", bound="Stored")
+
+
+class Stored:
+    """Saving and loading, for the frozen dataclasses below."""
+
+    def save(self, path: str | Path) -> None:
+        """Writes one safetensors file, whole or not at all."""
+        plain, tensors = _split(self)
+        tensorfile.write(path, type(self).__name__, plain, tensors)
+
+    @classmethod
+    def load(cls: type[StoredValue], path: str | Path) -> StoredValue:
+        """Reads what `save` of this class wrote; DvaError when it is missing, damaged or of another kind."""
+        plain, tensors = tensorfile.read(path, cls.__name__)
+        try:
+            return _joined(cls, plain, tensors)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DvaError(f"{path} does not hold a whole {cls.__name__} ({error}); make it again.") from error
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack(Stored):
+    """Where one person's face is in each of T frames, in pixels of the frame.
+
+    landmarks: float64 [T,68,2] (x,y), the centre of the top-left pixel at (0,0). quads: float64 [T,4,2],
+    top-left, bottom-left, bottom-right, top-right corner of the crop. valid: bool [T]; elsewhere landmarks
+    and quads may be NaN.
+    """
+
+    landmarks: np.ndarray
+    quads: np.ndarray
+    valid: np.ndarray
+    height: int
+    width: int
+    frame_rate: Fraction
+
+    def __post_init__(self) -> None:
+        frames = len(self.valid)
+        _check_array("FaceTrack.valid", self.valid, np.bool_, (frames,))
+        _check_array("FaceTrack.landmarks", self.landmarks, np.float64, (frames, LANDMARK_POINTS, 2))
+        _check_array("FaceTrack.quads", self.quads, np.float64, (frames, 4, 2))
+        if not (np.isfinite(self.landmarks[self.valid]).all() and np.isfinite(self.quads[self.valid]).all()):
+            raise DvaError("FaceTrack has valid frames whose landmarks or quads are not finite; mark them invalid.")
+
+
+@dataclass(frozen=True, eq=False)
+class Identity(Stored):
+    """Who it is: features float32 [N,512], one row for each frame or one for the clip, and their model."""
+
+    features: Tensor
+    model: str
+
+    def __post_init__(self) -> None:
+        _check_tensor("Identity.features", self.features, ("N", IDENTITY_FEATURES))
+
+    def mean(self) -> Identity:
+        """The clip's identity: the mean row, NOT scaled to length 1 (Kim et al. 2023, Sec. 3.1)."""
+        return Identity(self.features.mean(dim=0, keepdim=True), self.model)
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkCodes(Stored):
+    """How the face moves: codes float32 [T,102], points 17..67 in fractions of the crop, and their model."""
+
+    codes: Tensor
+    model: str
+
+    def __post_init__(self) -> None:
+        _check_tensor("LandmarkCodes.codes", self.codes, ("T", LANDMARK_CODE))
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseMaps(Stored):
+    """All the rest: x_T float32 [T,3,S,S], with the steps, solver and model that inverted the crops to it."""
+
+    x_T: Tensor
+    steps: int
+    solver: str
+    model: str
+
+    def __post_init__(self) -> None:
+        _check_tensor("NoiseMaps.x_T", self.x_T, ("T", 3, "S", "S"))
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedClip(Stored):
+    """A clip taken apart: crops float32 [T,3,S,S] in -1..1, and for each its identity, landmarks, noise."""
+
+    crops: Tensor
+    identity: Identity
+    landmark_codes: LandmarkCodes
+    noise_maps: NoiseMaps
+
+    def __post_init__(self) -> None:
+        _check_tensor("EncodedClip.crops", self.crops, ("T", 3, "S", "S"))
+        counts = [
+            len(self.crops),
+            len(self.identity.features),
+            len(self.landmark_codes.codes),
+            len(self.noise_maps.x_T),
+        ]
+        if len(set(counts)) > 1:
+            raise DvaError(
+                "EncodedClip needs as many crops as identities, landmark codes and noise maps, not "
+                f"{', '.join(map(str, counts))}."
+            )
+        makers = {self.identity.model, self.landmark_codes.model, self.noise_maps.model}
+        if len(makers) > 1:
+            raise DvaError(f"EncodedClip mixes parts made by different models ({', '.join(sorted(makers))}); use one.")
+
+
+def _check_tensor(name: str, tensor: Tensor, shape: tuple[int | str, ...]) -> None:
+    """Letters in `shape` stand for any size; equal letters for equal sizes."""
+    sizes: dict[str, int] = {}
+    fits = tensor.ndim == len(shape) and all(
+        size == (sizes.setdefault(want, size) if isinstance(want, str) else want)
+        for size, want in zip(tensor.shape, shape, strict=True)
+    )
+    if not fits or tensor.dtype != torch.float32:
+        wanted = ",".join(map(str, shape))
+        raise DvaError(f"{name} must be float32 [{wanted}], not {tensor.dtype} {list(tensor.shape)}.")
+
+
+def _check_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+        found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise DvaError(f"{name} must be a {np.dtype(dtype)} array {list(shape)}, not {found}.")
+
+
+def _split(value: Stored) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Plain fields for the header, tensors for the body; the parts of a nested value go under `name.`."""
+    plain: dict[str, Any] = {}
+    tensors: dict[str, Tensor] = {}
+    for field in fields(value):
+        part = getattr(value, field.name)
+        if isinstance(part, Stored):
+            plain[field.name], inner = _split(part)
+            tensors.update({f"{field.name}.{name}": tensor for name, tensor in inner.items()})
+        elif isinstance(part, (Tensor, np.ndarray)):
+            tensors[field.name] = torch.as_tensor(part)
+        else:
+            plain[field.name] = str(part) if isinstance(part, Fraction) else part
+    return plain, tensors
+
+
+def _joined(cls: type[StoredValue], plain: dict[str, Any], tensors: dict[str, Tensor]) -> StoredValue:
+    parts: dict[str, Any] = {}
+    for name, kind in get_type_hints(cls).items():
+        if kind is Tensor:
+            parts[name] = tensors[name]
+        elif kind is np.ndarray:
+            parts[name] = tensors[name].numpy()
+        elif issubclass(kind, Stored):
+            inner = {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
+            parts[name] = _joined(kind, plain[name], inner)
+        else:
+            parts[name] = kind(plain[name])
+    return cls(**parts)
