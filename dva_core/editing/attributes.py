@@ -1,0 +1,117 @@
+"""Attribute edits: moving an identity along one straight line for each of the 40 CelebA attributes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import DvaError
+from ..values import IDENTITY_FEATURES, Identity
+
+CELEBA_ATTRIBUTES = (
+    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
+    "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses",
+    "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache",
+    "Narrow_Eyes", "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks",
+    "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick",
+    "Wearing_Necklace", "Wearing_Necktie", "Young",
+)  # fmt: skip
+"""The attributes of CelebA (Liu et al. 2015) in its order: the rows of every table of directions."""
+
+Move = Literal["to_class", "along"]
+
+
+class AttributeDirections(nn.Module):
+    """One direction an attribute, in identity features normalised by `mean` and `std`.
+
+    Buffers, all float32 but `trained`: weight [40,512], of any length; mean [512], std [512]; trained bool [40]: rows
+    that mean something. How far a direction reaches: `midpoint` [40] and `half_distance` [40] of the components that
+    people without and with the attribute have along it, and `strength` [40], how many half distances beyond the
+    midpoint the default edit ends. Those three are NaN in tables that know the directions only.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        rows = len(CELEBA_ATTRIBUTES)
+        self.register_buffer("weight", torch.zeros(rows, IDENTITY_FEATURES))
+        self.register_buffer("mean", torch.zeros(IDENTITY_FEATURES))
+        self.register_buffer("std", torch.ones(IDENTITY_FEATURES))
+        self.register_buffer("trained", torch.zeros(rows, dtype=torch.bool))
+        for name in ("midpoint", "half_distance", "strength"):
+            self.register_buffer(name, torch.full((rows,), math.nan))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes that can be edited, in CelebA's order."""
+        return tuple(name for name, known in zip(CELEBA_ATTRIBUTES, self.trained.tolist(), strict=True) if known)
+
+    def row(self, name: str) -> int:
+        """The row of an attribute; DvaError listing what is known when it is unknown or has no direction."""
+        if name in self.names:
+            return CELEBA_ATTRIBUTES.index(name)
+        reason = "has no direction in this model" if name in CELEBA_ATTRIBUTES else "is no attribute"
+        raise DvaError(f"'{name}' {reason}; choose one of: {', '.join(self.names) or 'none, this model has none'}.")
+
+
+def edit_identity(
+    identity: Identity, directions: AttributeDirections, edits: Mapping[str, float], *, move: Move = "to_class"
+) -> Identity:
+    """The identity with attributes changed: {"Eyeglasses": 1.0} puts glasses on, -1.0 takes them off, 0 does nothing.
+
+    "to_class": scale 1 ends at one place of the direction, whatever the face was: `strength` half distances beyond
+    the midpoint between people without and with the attribute (-1: on the other side). Smaller scales go that part
+    of the way, larger ones end proportionally farther out. Several attributes are reached together by the shortest
+    way, so their order does not matter. Needs rows whose reach is known.
+    "along": the published move (Kim et al. 2023, Sec. 3.4), one attribute after the other: see `move_along`.
+
+    Raises DvaError for attributes that the table does not know and scales that are no finite number.
+    """
+    rows = [directions.row(name) for name in edits]
+    for name, scale in edits.items():
+        if not math.isfinite(scale):
+            raise DvaError(f"The scale of '{name}' must be a finite number, not {scale}.")
+    wanted = {row: float(scale) for row, scale in zip(rows, edits.values(), strict=True) if scale != 0}
+    if not wanted:
+        return identity
+    features = identity.features.to(directions.weight.device)
+    if move == "to_class":
+        features = _move_to_class(features, directions, wanted)
+    else:
+        for row, scale in wanted.items():
+            features = move_along(features, directions.weight[row], directions.mean, directions.std, scale)
+    return replace(identity, features=features.to(identity.features.device))
+
+
+def move_along(m: Tensor, w: Tensor, mean: Tensor, std: Tensor, scale: float, normalized: bool = True) -> Tensor:
+    """The published edit of identity features m [N,512] along w [512], both in plain and in normalised features.
+
+    normalized: m' = normalize((n + scale * sqrt(512) * w/|w|) * std + mean) with n = (m - mean) / std. Otherwise
+    m' = normalize(m + scale * sqrt(512) * w). The result has length 1 although a clip's mean is shorter, so scale 0
+    is not quite nothing: this is how published results were made.
+    """
+    step = scale * math.sqrt(m.shape[-1])
+    if not normalized:
+        return F.normalize(m + step * w, dim=-1)
+    return F.normalize(((m - mean) / std + step * F.normalize(w, dim=-1)) * std + mean, dim=-1)
+
+
+def _move_to_class(features: Tensor, table: AttributeDirections, wanted: dict[int, float]) -> Tensor:
+    rows = list(wanted)
+    if not (table.strength * table.half_distance + table.midpoint)[rows].isfinite().all():
+        raise DvaError("This model knows attribute directions but not how far they reach; use the move 'along'.")
+    scale = torch.tensor(list(wanted.values()), dtype=torch.float64, device=features.device)
+    along = F.normalize(table.weight[rows].double(), dim=1)
+    mean, std = table.mean.double(), table.std.double()
+    normalised = (features.double() - mean) / std
+    here = normalised @ along.T
+    reach = scale.sign() * scale.abs().clamp(min=1) * (table.strength * table.half_distance)[rows].double()
+    change = scale.abs().clamp(max=1) * (table.midpoint[rows].double() + reach - here)
+    # The smallest shift whose component along every named direction is the wanted change.
+    shift = change @ torch.linalg.pinv(along @ along.T) @ along
+    return ((normalised + shift) * std + mean).float()

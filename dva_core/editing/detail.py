@@ -1,0 +1,51 @@
+"""Give a decoded picture back the fine detail that a decode of few steps loses, wherever the edit changed nothing.
+
+Our addition, not the paper's: with 20 steps even the unedited decode is a little soft. Its difference from the
+source is exactly what was lost, and may be added again where edited and unedited decode agree.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Differences, in crop values (-1..1), below which a pixel counts as unchanged and above which as changed.
+UNCHANGED, CHANGED = 0.04, 0.16
+# Widths as shares of the crop's side: the blur that quiets single pixels, and the margin around what changed.
+BLUR, MARGIN = 1 / 64, 1 / 32
+
+
+def with_detail(source: Tensor, unedited: Tensor, edited: Tensor) -> Tensor:
+    """The edited decode with the source's own detail where the edit changes nothing.
+
+    `source`: crops x; `unedited`: their plain decode y0; `edited`: the decode y of the edit, all [T,3,S,S] in -1..1.
+    Returns y + (1 - m) * (x - y0) in -1..1 with m from `change_mask`. Where y equals y0 that is x exactly.
+    """
+    m = change_mask(unedited, edited)
+    # The same sum in an order that cancels without rounding when y = y0.
+    return (source + (edited - unedited) - m * (source - unedited)).clamp(-1, 1)
+
+
+def change_mask(unedited: Tensor, edited: Tensor) -> Tensor:
+    """Where the edit changes the picture: [T,1,S,S], 0 untouched to 1 changed, with soft edges."""
+    difference = (edited - unedited).abs().mean(dim=1, keepdim=True)
+    difference = _grow(_blur(difference), MARGIN)
+    x = ((difference - UNCHANGED) / (CHANGED - UNCHANGED)).clamp(0, 1)
+    return _blur(x * x * (3 - 2 * x))
+
+
+def _blur(x: Tensor) -> Tensor:
+    """Gaussian of sigma BLUR, the border continued."""
+    sigma = BLUR * x.shape[-1]
+    radius = max(1, round(3 * sigma))
+    offsets = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum())[None, None]
+    x = F.pad(x, (radius, radius, radius, radius), mode="replicate")
+    return F.conv2d(F.conv2d(x, kernel[..., None, :]), kernel[..., None])
+
+
+def _grow(x: Tensor, share: float) -> Tensor:
+    radius = max(1, round(share * x.shape[-1]))
+    return F.max_pool2d(x, 2 * radius + 1, stride=1, padding=radius)

@@ -1,0 +1,6 @@
+"""Video files and folders of pictures, read and written frame by frame."""
+
+from .reading import VideoInfo, probe, read_frames
+from .writing import check_output, write_video
+
+__all__ = ["VideoInfo", "check_output", "probe", "read_frames", "write_video"]
