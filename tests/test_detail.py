@@ -33,7 +33,14 @@ def test_far_from_the_change_the_source_is_kept(pictures):
 def test_what_the_edit_puts_on_shows_no_ghost_of_the_source(pictures):
     source, unedited, edited = pictures
     result = with_detail(source, unedited, edited)
-    assert torch.allclose(result[:, :, 22:34, 22:34], edited[:, :, 22:34, 22:34], atol=1e-3)
+    ghost = (result - edited)[:, :, 23:33, 23:33]
+    assert ghost.std() < 0.01 < (source - unedited)[:, :, 23:33, 23:33].std()
+
+
+def test_a_decode_that_came_out_too_dark_is_corrected_under_the_change_too(pictures):
+    _, unedited, edited = pictures
+    result = with_detail(unedited + 0.2, unedited, edited)
+    assert torch.allclose(result[:, :, 24:32, 24:32], edited[:, :, 24:32, 24:32] + 0.2, atol=0.03)
 
 
 def test_the_change_has_soft_edges(pictures):

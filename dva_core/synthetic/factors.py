@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .motion import Motion
 from .person import BEARDS, HAIR_COLORS, Person

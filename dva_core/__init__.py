@@ -1,0 +1,26 @@
+"""Diffusion Video Autoencoders: edit who is seen in a face video and keep how they move.
+
+The names below are the public ones. Each is loaded when it is first used, so that `import dva_core` is instant and
+what needs no PyTorch gets by without it.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "autoencoder": ("DiffusionVideoAutoencoder", "ModelConfig"),
+    "editing.attributes": ("CELEBA_ATTRIBUTES", "edit_identity"),
+    "errors": ("Cancelled", "DvaError"),
+    "pipeline": ("EditResult", "decode_clip", "edit_clip", "edit_video", "encode_clip"),
+    "unet": ("UNet", "UNetConfig"),
+    "values": ("EncodedClip", "FaceTrack", "Identity", "LandmarkCodes", "NoiseMaps"),
+    "weights.bundle": ("load_model", "save_bundle"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'dva_core' has no attribute '{name}'")
+    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)

@@ -1,0 +1,238 @@
+"""The whole method on one page: a video is split into identity, motion and background, and put together again.
+
+Kim et al. 2023, Fig. 2: the identity is averaged over the clip and edited, the landmarks carry the motion frame by
+frame, and the noise maps x_T that DDIM inversion finds carry everything else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import video
+from .autoencoder import DiffusionVideoAutoencoder
+from .diffusion import ddim
+from .diffusion.schedule import spaced_timesteps
+from .editing.attributes import edit_identity
+from .editing.detail import with_detail
+from .errors import DvaError
+from .faces.alignment import crop_faces
+from .faces.detection import detect_faces
+from .faces.pasting import paste_faces
+from .faces.tracking import track_face
+from .progress import Cancel, Progress, Watch, never, silent
+from .values import EncodedClip, FaceTrack, Identity, NoiseMaps
+
+FRAMES_AT_ONCE = 16
+
+
+# --- a clip of aligned crops ---
+
+
+def encode_clip(
+    model: DiffusionVideoAutoencoder, crops: Tensor, steps: int = 20, *,
+    batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+) -> EncodedClip:  # fmt: skip
+    """Takes crops [T,3,S,S] in -1..1 apart: who it is, how it moves, and all the rest as noise maps.
+
+    `steps` is the number of DDIM steps, for decoding too. Raises DvaError when the model has another crop size.
+    """
+    size = model.config.image_size
+    if crops.shape[1:] != (3, size, size):
+        raise DvaError(f"The model {model.name} takes crops [T,3,{size},{size}], not {list(crops.shape)}.")
+    identity = model.encode_identity(crops)
+    landmark_codes = model.encode_landmarks(crops)
+    z_face = model.face_latent(identity.mean(), landmark_codes)
+    watch = Watch("invert", len(crops) * steps, progress, cancelled)
+    x_T = _solve(ddim.invert, model, crops, z_face, steps, batch_size, watch)
+    return EncodedClip(crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name))
+
+
+def edit_clip(model: DiffusionVideoAutoencoder, clip: EncodedClip, edits: Mapping[str, float]) -> Identity:
+    """The clip's mean identity moved along attribute directions: {CelebA name: scale}. Kim et al. 2023, Sec. 3.3."""
+    return edit_identity(clip.identity.mean(), model.attributes, edits)
+
+
+def decode_clip(
+    model: DiffusionVideoAutoencoder, clip: EncodedClip, identity: Identity, *, keep_detail: bool = True,
+    unedited: Tensor | None = None, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+) -> Tensor:  # fmt: skip
+    """Puts a clip together again with another identity (one row, or one for each frame): crops [T,3,S,S] in -1..1.
+
+    With `keep_detail` the source's detail returns wherever the edit changes nothing, and the clip's own mean identity
+    gives the source itself. That takes the plain decode of the source: several edits of one clip share it by passing
+    `unedited`, made once with `decode_clip(model, clip, clip.identity.mean(), keep_detail=False)`.
+    """
+    z_face = model.face_latent(identity, clip.landmark_codes).expand(len(clip.crops), -1)
+    latents = [z_face]
+    if keep_detail and unedited is None:
+        latents.append(model.face_latent(clip.identity.mean(), clip.landmark_codes))
+    steps, x_T = clip.noise_maps.steps, clip.noise_maps.x_T
+    watch = Watch("decode", len(latents) * len(x_T) * steps, progress, cancelled)
+    decoded = [_solve(ddim.decode, model, x_T, z, steps, batch_size, watch) for z in latents]
+    if not keep_detail:
+        return decoded[0]
+    return with_detail(clip.crops, decoded[1] if unedited is None else unedited, decoded[0])
+
+
+# --- a video file ---
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """What `edit_video` found and made; further edits of the same clip can start from it.
+
+    `clip`, `unedited` (its plain decode) and `crops` (the edited faces), both float32 [V,3,S,S] in -1..1, hold the V
+    frames that have a face, in order. `seconds` is the time that each stage took.
+    """
+
+    track: FaceTrack
+    clip: EncodedClip
+    unedited: Tensor
+    identity: Identity
+    crops: Tensor
+    seconds: Mapping[str, float]
+
+    @property
+    def frames_without_face(self) -> list[int]:
+        """The frames that were passed on unchanged."""
+        return np.flatnonzero(~self.track.valid).tolist()
+
+
+def edit_video(
+    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float],
+    steps: int = 20, *, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+) -> EditResult:  # fmt: skip
+    """Edits the person in a video file or folder of pictures and writes the result to `target`, sound kept.
+
+    `edits` maps CelebA attribute names to scales: 1 puts the attribute on at full strength, -1 takes it off.
+    The source is read three times and only face crops are held whole. Frames without a face are passed on unchanged.
+    Raises DvaError for files that cannot be read or hold no face, unknown attributes and impossible `steps`, and
+    Cancelled once `cancelled()` is true; `target` is then left as it was.
+    """
+    _check_request(model, source, target, edits, steps)
+    options = {"batch_size": batch_size, "progress": progress, "cancelled": cancelled}
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "find face"):
+        track = find_face(model, source, progress=progress, cancelled=cancelled)
+    with _timed(seconds, "crop"):
+        crops = read_crops(source, track, model.config.image_size)
+    with _timed(seconds, "encode and invert"):
+        clip = encode_clip(model, crops, steps, **options)
+    with _timed(seconds, "decode unedited"):
+        unedited = decode_clip(model, clip, clip.identity.mean(), keep_detail=False, **options)
+    with _timed(seconds, "edit and decode"):
+        identity = edit_clip(model, clip, edits)
+        edited = decode_clip(model, clip, identity, unedited=unedited, **options)
+    with _timed(seconds, "paste and write"):
+        watch = Watch("paste and write", len(track.valid), progress, cancelled)
+        frames = pasted_frames(model, source, track, crops, edited, watch)
+        video.write_video(target, frames, track.frame_rate, audio_from=Path(source))
+    return EditResult(track, clip, unedited, identity, edited, seconds)
+
+
+def find_face(
+    model: DiffusionVideoAutoencoder, source: str | Path, *, progress: Progress = silent, cancelled: Cancel = never
+) -> FaceTrack:
+    """Follows the largest face of a video. Raises DvaError when no frame has a face."""
+    info = video.probe(source)
+    watch = Watch("find face", info.frames or 0, progress, cancelled)
+
+    def frames() -> Iterator[np.ndarray]:
+        for frame in video.read_frames(source):
+            yield frame
+            watch.tick()
+
+    detections = detect_faces(model.detector, frames(), batch_size=FRAMES_AT_ONCE)
+    return track_face(detections, info.height, info.width, info.frame_rate)
+
+
+def read_crops(source: str | Path, track: FaceTrack, size: int) -> Tensor:
+    """The aligned faces of the V frames that have one: [V,3,S,S] in -1..1."""
+    crops = []
+    for frames, part in _with_track(source, track):
+        if part.valid.any():
+            crops.append(crop_faces(frames[part.valid], part.quads[part.valid], size))
+    return torch.cat(crops)
+
+
+def pasted_frames(
+    model: DiffusionVideoAutoencoder, source: str | Path, track: FaceTrack, crops: Tensor, edited: Tensor,
+    watch: Watch | None = None,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """The source's frames, uint8 [H,W,3], with its faces (crops [V,3,S,S]) replaced by edited ones."""
+    first = 0
+    for frames, part in _with_track(source, track):
+        rows = slice(first, first + int(part.valid.sum()))
+        yield from paste_edit(model, frames, part, crops[rows], edited[rows])
+        first = rows.stop
+        if watch is not None:
+            watch.tick(len(frames))
+
+
+def paste_edit(
+    model: DiffusionVideoAutoencoder, frames: np.ndarray, track: FaceTrack, crops: Tensor, edited: Tensor
+) -> np.ndarray:
+    """Frames uint8 [T,H,W,3] with the faces of the V valid ones replaced; elsewhere untouched bit for bit."""
+    if not track.valid.any():
+        return frames
+    # What an edit adds may reach beyond the source's face, and what it removes beyond the edited one's.
+    mask = torch.maximum(model.face_mask(crops), model.face_mask(edited))
+    return paste_faces(frames, edited, track, mask, source_crops=crops)
+
+
+def track_part(track: FaceTrack, frames: slice | list[int]) -> FaceTrack:
+    """The track of some of its frames."""
+    return replace(track, landmarks=track.landmarks[frames], quads=track.quads[frames], valid=track.valid[frames])
+
+
+def _check_request(
+    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float], steps: int
+) -> None:
+    """What would fail after minutes of work should fail now."""
+    for name in edits:
+        model.attributes.row(name)
+    spaced_timesteps(steps)
+    video.check_output(target, source)
+
+
+def _with_track(source: str | Path, track: FaceTrack) -> Iterator[tuple[np.ndarray, FaceTrack]]:
+    """Some frames at a time, with their part of the track."""
+    start = 0
+    for frames in _batches(video.read_frames(source)):
+        yield frames, track_part(track, slice(start, start + len(frames)))
+        start += len(frames)
+
+
+def _batches(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    frames = iter(frames)
+    while batch := list(islice(frames, FRAMES_AT_ONCE)):
+        yield np.stack(batch)
+
+
+def _solve(
+    solver: Callable[..., Tensor], model: DiffusionVideoAutoencoder, x: Tensor, z_face: Tensor, steps: int,
+    batch_size: int, watch: Watch,
+) -> Tensor:  # fmt: skip
+    """Runs a solver over the clip a few frames at a time."""
+    parts = []
+    for x_part, z_part in zip(x.split(batch_size), z_face.split(batch_size), strict=True):
+        tick = len(x_part)
+        eps = model.eps(z_part, batch_size)
+        parts.append(solver(eps, x_part.to(model.device), steps, on_step=lambda *_, n=tick: watch.tick(n)).cpu())
+    return torch.cat(parts)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - start

@@ -1,0 +1,62 @@
+"""How long stages tell their caller where they are, and hear that they should stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from .errors import Cancelled
+
+Progress = Callable[[str, int, int], None]
+"""progress(stage, done, total); total is 0 while it is unknown."""
+Cancel = Callable[[], bool]
+"""cancelled() -> whether to stop now."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """The default progress: says nothing."""
+
+
+def never() -> bool:
+    """The default cancelled: goes on."""
+    return False
+
+
+class Watch:
+    """Counts the work of one stage, tells the caller, and raises `Cancelled` once the caller wants out."""
+
+    def __init__(self, stage: str, total: int, progress: Progress = silent, cancelled: Cancel = never) -> None:
+        self.stage, self.total, self.done = stage, total, 0
+        self._progress, self._cancelled = progress, cancelled
+
+    def tick(self, amount: int = 1) -> None:
+        """Some work is done."""
+        self.done += amount
+        self._progress(self.stage, self.done, self.total)
+        if self._cancelled():
+            raise Cancelled(f"Stopped during '{self.stage}'.")
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """A progress for terminals: one bar on stderr for each stage."""
+    bars: dict[str, tqdm] = {}
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in bars or done < bars[stage].n:
+            _close(bars)
+            bars[stage] = tqdm(total=total or None, desc=f"{stage:<17}", dynamic_ncols=True)
+        bars[stage].update(done - bars[stage].n)
+
+    try:
+        yield show
+    finally:
+        _close(bars)
+
+
+def _close(bars: dict[str, tqdm]) -> None:
+    for bar in bars.values():
+        bar.close()
+    bars.clear()

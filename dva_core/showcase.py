@@ -1,0 +1,129 @@
+"""`dva demo`: the shipped clip edited, with everything needed to judge the result by eye and by numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from . import video
+from .autoencoder import DiffusionVideoAutoencoder
+from .evaluation.disentanglement import flipped
+from .evaluation.judges import Judges
+from .evaluation.reconstruction import ms_ssim, mse, psnr, ssim
+from .evaluation.report import comparison_frames, contact_sheet, write_report
+from .evaluation.temporal import tg_id, tl_id
+from .files import whole_or_nothing
+from .pipeline import EditResult, decode_clip, edit_clip, edit_video, paste_edit, pasted_frames, track_part
+from .progress import Progress, Watch, silent
+from .values import EncodedClip, Identity, LandmarkCodes
+
+DEMO_CLIP = Path(__file__).parent / "assets" / "demo.mp4"
+VIDEO_EDIT = {"Eyeglasses": 1.0}
+SHEET_EDITS: dict[str, dict[str, float]] = {
+    "Eyeglasses": {"Eyeglasses": 1.0},
+    "beard": {"No_Beard": -1.0},
+    "blond hair": {"Blond_Hair": 1.0},
+    "hat": {"Wearing_Hat": 1.0},
+    "older": {"Young": -1.0},
+    "Eyeglasses\nand beard": {"Eyeglasses": 1.0, "No_Beard": -1.0},
+}
+SHEET_FRAMES, SHEET_HEIGHT = 6, 208
+
+
+def run(
+    model: DiffusionVideoAutoencoder, judges: Judges, out: str | Path, steps: int = 20, progress: Progress = silent
+) -> dict[str, Any]:
+    """Writes edited.mp4, comparison.mp4, sheet.png and report.json into the folder `out`; returns the report."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    result = edit_video(model, DEMO_CLIP, out / "edited.mp4", VIDEO_EDIT, steps, progress=progress)
+    watch = Watch("compare", len(result.track.valid), progress)
+    edited = pasted_frames(model, DEMO_CLIP, result.track, result.clip.crops, result.crops, watch)
+    frames = comparison_frames(video.read_frames(DEMO_CLIP), edited)
+    video.write_video(out / "comparison.mp4", frames, result.track.frame_rate, audio_from=DEMO_CLIP)
+    success = _write_sheet(model, judges, result, out / "sheet.png", progress)
+    report = _report(model, judges, result, success)
+    write_report(report, out / "report.json")
+    return report
+
+
+def table_rows(report: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The report in a dozen lines, for `evaluation.report.table`."""
+    quality, temporal, success = report["reconstruction"], report["temporal"], report["success"]
+    return [
+        *((f"seconds, {stage}", seconds) for stage, seconds in report["seconds"].items()),
+        ("reconstruction SSIM", quality["ssim"]),
+        ("reconstruction MS-SSIM", quality["ms_ssim"]),
+        ("reconstruction MSE", quality["mse"]),
+        ("TL-ID", temporal["tl_id"]),
+        ("TG-ID", temporal["tg_id"]),
+        ("edit success", f"{sum(success.values())} of {len(success)}"),
+    ]
+
+
+def _write_sheet(
+    model: DiffusionVideoAutoencoder, judges: Judges, result: EditResult, path: Path, progress: Progress
+) -> dict[str, bool]:
+    """Every edit on a few frames; returns whether the judge's answers flip as each edit wants."""
+    edits = {label: e for label, e in SHEET_EDITS.items() if set(e) <= set(model.attributes.names)}
+    rows = np.linspace(0, len(result.clip.crops) - 1, SHEET_FRAMES).round().astype(int).tolist()
+    frames = np.flatnonzero(result.track.valid)[rows].tolist()
+    clip, unedited, track = _frames_of(result.clip, rows), result.unedited[rows], track_part(result.track, frames)
+    source = np.stack([f for i, f in enumerate(video.read_frames(DEMO_CLIP)) if i in frames])
+    pictures = {"source": source, "reconstruction": paste_edit(model, source, track, clip.crops, unedited)}
+    before = judges.answers(clip.crops)
+    success = {}
+    watch = Watch("draw sheet", len(edits), progress)
+    for label, wanted in edits.items():
+        crops = decode_clip(model, clip, edit_clip(model, result.clip, wanted), unedited=unedited)
+        pictures[label] = paste_edit(model, source, track, clip.crops, crops)
+        after = judges.answers(crops)
+        success[label.replace("\n", " ")] = all(flipped(before, after, name, s > 0) for name, s in wanted.items())
+        watch.tick()
+    shrunk = {label: _at_height(group, SHEET_HEIGHT) for label, group in pictures.items()}
+    sheet = contact_sheet(shrunk, [f"frame {frame}" for frame in frames])
+    with whole_or_nothing(path) as unfinished:
+        sheet.save(unfinished)
+    return success
+
+
+def _report(
+    model: DiffusionVideoAutoencoder, judges: Judges, result: EditResult, success: dict[str, bool]
+) -> dict[str, Any]:
+    x, y = (result.clip.crops + 1) / 2, (result.unedited + 1) / 2
+    who_before, who_after = judges.identity_features(result.clip.crops), judges.identity_features(result.crops)
+    return {
+        "model": model.name,
+        "edits": VIDEO_EDIT,
+        "steps": result.clip.noise_maps.steps,
+        "frames": len(result.track.valid),
+        "frames_without_face": result.frames_without_face,
+        "seconds": {stage: round(seconds, 2) for stage, seconds in result.seconds.items()},
+        "reconstruction": {metric.__name__: float(metric(x, y).mean()) for metric in (ssim, ms_ssim, mse, psnr)},
+        "temporal": {"tl_id": tl_id(who_before, who_after), "tg_id": tg_id(who_before, who_after)},
+        "success": success,
+        "how": {
+            "reconstruction": "plain DDIM there and back with the clip's mean identity, face crops, mean over frames",
+            "temporal": "edited against source crops of edited.mp4's edit, by an identity net of another seed",
+            "success": "an attribute classifier trained on pictures flips its answer, on the frames of sheet.png",
+        },
+    }
+
+
+def _frames_of(clip: EncodedClip, rows: Sequence[int]) -> EncodedClip:
+    return EncodedClip(
+        clip.crops[rows],
+        Identity(clip.identity.features[rows], clip.identity.model),
+        LandmarkCodes(clip.landmark_codes.codes[rows], clip.landmark_codes.model),
+        replace(clip.noise_maps, x_T=clip.noise_maps.x_T[rows]),
+    )
+
+
+def _at_height(pictures: np.ndarray, height: int) -> np.ndarray:
+    width = round(pictures.shape[2] * height / pictures.shape[1])
+    return np.stack([np.asarray(Image.fromarray(p).resize((width, height), Image.LANCZOS)) for p in pictures])

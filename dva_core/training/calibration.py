@@ -1,0 +1,86 @@
+"""How far an edit must go: the strength of every attribute, chosen against the truth that the renderer can show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..autoencoder import DiffusionVideoAutoencoder
+from ..editing.attributes import edit_identity
+from ..editing.detail import with_detail
+from ..pipeline import decode_clip, encode_clip
+from ..synthetic import (
+    TRAIN_SEEDS,
+    Person,
+    Rendered,
+    render_crops,
+    sample_motion,
+    sample_person,
+    sample_scene,
+    set_attribute,
+)
+from ..values import EncodedClip, Identity
+from .autoencoder import face_masks
+from .rendered import pictures_to_crops
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """People `first_person`, +1, … of the training range, one picture each, whom no other stage has seen."""
+
+    first_person: int = 90_000
+    people: int = 8
+    steps: int = 20
+    strengths: tuple[float, ...] = (1.5, 2.25, 3.0)
+
+
+def calibrate(
+    model: DiffusionVideoAutoencoder, config: Calibration, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> dict[str, dict[float, float]]:
+    """Sets `model.attributes.strength` for every trained attribute to the value whose edits come nearest to the truth.
+
+    Returns the errors found: attribute -> strength -> MSE inside the head relative to doing nothing.
+    """
+    seeds = [TRAIN_SEEDS[config.first_person + i] for i in range(config.people)]
+    people = [sample_person(seed) for seed in seeds]
+    source = _render(people, seeds, model.config.image_size)
+    crops = pictures_to_crops(source.pictures)
+    clip = encode_clip(model, crops, config.steps)
+    unedited = _decode(model, clip, clip.identity)
+    names, errors = model.attributes.names, {}
+    for index, name in enumerate(names):
+        wanted = [not person.attributes[name] for person in people]
+        others = [set_attribute(person, name, on) for person, on in zip(people, wanted, strict=True)]
+        perfect = _render(others, seeds, model.config.image_size)
+        truth = pictures_to_crops(perfect.pictures)
+        head = torch.maximum(face_masks(source.parsing), face_masks(perfect.parsing))
+        errors[name] = {}
+        for strength in config.strengths:
+            model.attributes.strength[model.attributes.row(name)] = strength
+            rows = [_toggled(model, clip, i, name, on) for i, on in enumerate(wanted)]
+            edited = with_detail(crops, unedited, _decode(model, clip, Identity(torch.cat(rows), clip.identity.model)))
+            errors[name][strength] = _error(edited, truth, head) / _error(crops, truth, head)
+        model.attributes.strength[model.attributes.row(name)] = min(errors[name], key=errors[name].get)
+        progress("calibrate", index + 1, len(names))
+    return errors
+
+
+def _render(people: list[Person], seeds: list[int], size: int) -> Rendered:
+    motions, scenes = [sample_motion(seed, 1) for seed in seeds], [sample_scene(seed, 1) for seed in seeds]
+    return render_crops(people, motions, scenes, [0] * len(seeds), size)
+
+
+def _toggled(model: DiffusionVideoAutoencoder, clip: EncodedClip, row: int, name: str, on: bool) -> Tensor:
+    one = Identity(clip.identity.features[row : row + 1], clip.identity.model)
+    return edit_identity(one, model.attributes, {name: 1.0 if on else -1.0}).features
+
+
+def _decode(model: DiffusionVideoAutoencoder, clip: EncodedClip, identity: Identity) -> Tensor:
+    return decode_clip(model, clip, identity, keep_detail=False)
+
+
+def _error(pictures: Tensor, truth: Tensor, head: Tensor) -> float:
+    return float(((pictures - truth) ** 2 * head).sum() / head.sum())

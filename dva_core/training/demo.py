@@ -1,0 +1,167 @@
+"""`dva train demo`: everything that made the shipped model, from nothing, one resumable stage after the other."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .. import tensorfile
+from ..autoencoder import DiffusionVideoAutoencoder, ModelConfig, fold_input_scaling
+from ..encoders import FaceDetectorNet, build_encoder
+from ..evaluation.judges import DEFAULT_JUDGES, Judges, save_judges
+from ..progress import Progress, progress_bars, silent
+from ..unet import UNetConfig
+from ..weights.bundle import SHIPPED, save_bundle
+from .autoencoder import IDENTITY_SCALE, AutoencoderTraining, FaceDenoiser, train_autoencoder
+from .calibration import Calibration, calibrate
+from .conditions import conditions_of
+from .data import joined
+from .directions import attribute_directions
+from .encoders import train_attribute_classifier, train_detector, train_landmarks, train_parser
+from .fitting import Fitting, Watch, tensorboard_log
+from .frames import render_detection_set
+from .identity import IdentityTraining, train_identity
+from .rendered import RenderPlan, render_face_set
+
+LICENCE = "MIT"
+PROVENANCE = "trained by `dva train demo` on faces that dva_core.synthetic renders; no photographs were used"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The people, nets and efforts of the demo model. All people come from the training range of seeds."""
+
+    faces: RenderPlan = RenderPlan(people=1600, siblings=600)
+    loose: RenderPlan = RenderPlan(
+        people=900, siblings=0, views=8, first_person=50_000, jitter=(0.05, 0.12, 0.15), occluded=0.1
+    )
+    held_back: RenderPlan = RenderPlan(people=12, siblings=0, views=4, first_person=80_000, occluded=0.0)
+    frames: int = 2000
+    first_frame_person: int = 60_000
+    identity: IdentityTraining = IdentityTraining()
+    judge: IdentityTraining = IdentityTraining(
+        Fitting(steps=600, batch_size=96, rate=3e-3, weight_decay=0.01, seed=1), width=40
+    )
+    unet: UNetConfig = UNetConfig(
+        image_size=64, model_channels=48, channel_mult=(1, 2, 2), num_res_blocks=1, attention_resolutions=(8,),
+        embed_channels=128, cond_channels=512, dropout=0.0, output="v", unshuffle=2,
+    )  # fmt: skip
+    autoencoder: AutoencoderTraining = AutoencoderTraining()
+    calibration: Calibration = Calibration()
+
+
+def main(arguments: list[str]) -> None:
+    """The command line of `dva train demo`."""
+    parser = argparse.ArgumentParser(
+        prog="dva train demo",
+        description="Make the demo model from nothing: render faces, train encoders, parser, detector, autoencoder "
+        "and judges, find the attribute directions. Every stage is kept in the folder, so that the command goes on "
+        "where it was stopped.",
+    )
+    paths = (
+        ("--folder", Path("runs/demo"), "data, checkpoints and logs (default: runs/demo)"),
+        ("--out", SHIPPED / "demo.safetensors", "the bundle (default: the shipped one)"),
+        ("--judges", DEFAULT_JUDGES, "the judges of the evaluation (default: the shipped ones)"),
+    )
+    for option, default, meaning in paths:
+        parser.add_argument(option, type=Path, default=default, help=meaning)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args(arguments)
+
+    with progress_bars() as progress:
+        train_demo(options.folder, options.out, options.judges, options.device, progress=progress)
+    print(f"{options.out} and {options.judges} are written. Measure them with: dva eval demo --model {options.out}")
+
+
+def train_demo(
+    folder: Path,
+    bundle: Path,
+    judges: Path,
+    device: str = "cpu",
+    recipe: Recipe = Recipe(),
+    progress: Progress = silent,
+) -> None:
+    """Runs the recipe in `folder`, skipping stages whose results lie there, and writes the bundle and the judges."""
+    watch = Watch(progress, log=tensorboard_log(folder / "logs"))
+    faces = render_face_set(recipe.faces, folder / "data" / "faces", progress=progress)
+    loose = render_face_set(recipe.loose, folder / "data" / "loose", progress=progress)
+    held_back = render_face_set(recipe.held_back, folder / "data" / "held_back", progress=progress)
+    both = joined(faces, loose)
+    stage = _Stages(folder, device)
+    identity = stage("identity", lambda: train_identity(faces, recipe.identity, device, watch))
+    landmarks = stage("landmarks", lambda: train_landmarks(both, device=device, watch=watch))
+    parser = stage("parser", lambda: train_parser(both, device=device, watch=watch))
+    detector = stage("detector", lambda: _detector(recipe, device, watch))
+    conditions = conditions_of(identity, faces)
+    watched = held_back, conditions_of(identity, held_back)
+    denoiser, history = train_autoencoder(
+        recipe.unet, recipe.autoencoder, faces, conditions, watched, folder, progress
+    )
+
+    model = assemble(denoiser, identity, landmarks, parser, detector)
+    directions = attribute_directions(conditions.z_id, faces)
+    model.attributes.load_state_dict(directions.state_dict())
+    calibrate(model, recipe.calibration, progress)
+    summary = {"recipe": asdict(recipe), "diagnoses": history, "seconds": stage.seconds, "machine": machine()}
+    save_bundle(model, bundle, summary, LICENCE, PROVENANCE)
+
+    judge = stage("judge_identity", lambda: train_identity(faces, recipe.judge, device, watch))
+    classifier = stage("judge_attributes", lambda: train_attribute_classifier(faces, device=device, watch=watch))
+    save_judges(Judges(judge, classifier), judges)
+
+
+def assemble(
+    denoiser: FaceDenoiser, identity: nn.Module, landmarks: nn.Module, parser: nn.Module, detector: nn.Module
+) -> DiffusionVideoAutoencoder:
+    """The trained parts as one model, its head in the published form; attribute directions are still empty."""
+    encoders = identity.config, landmarks.config, parser.config, detector.config
+    model = DiffusionVideoAutoencoder(ModelConfig("demo", denoiser.unet.config, *encoders))
+    model.unet.load_state_dict(denoiser.unet.state_dict())
+    head = fold_input_scaling(denoiser.head, IDENTITY_SCALE, denoiser.mean_lnd, denoiser.std_lnd)
+    model.head.load_state_dict(head.state_dict())
+    model.identity.load_state_dict(identity.state_dict())
+    model.landmarks.load_state_dict(landmarks.state_dict())
+    model.parser.load_state_dict(parser.state_dict())
+    model.detector_net.load_state_dict(detector.state_dict())
+    return model.eval().requires_grad_(False)
+
+
+def machine() -> str:
+    """What the training ran on, for the summary."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, {platform.machine()}"
+
+
+class _Stages:
+    """Runs a stage once: its net lies in the folder afterwards and is read from there the next time."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self.folder, self.device = folder, device
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str, train: Callable[[], nn.Module]) -> nn.Module:
+        path = self.folder / f"{name}.safetensors"
+        if path.exists():
+            header, tensors = tensorfile.read(path, "a trained net")
+            net = build_encoder(header["config"])
+            net.load_state_dict(tensors)
+        else:
+            start = time.monotonic()
+            net = train()
+            header = {"config": net.config, "seconds": round(time.monotonic() - start)}
+            tensorfile.write(path, "a trained net", header, net.state_dict())
+        self.seconds[name] = header["seconds"]
+        return net.to(self.device).eval()
+
+
+def _detector(recipe: Recipe, device: str, watch: Watch) -> FaceDetectorNet:
+    frames = render_detection_set(recipe.frames, recipe.first_frame_person, watch)
+    return train_detector(frames, device=device, watch=watch)

@@ -1,0 +1,140 @@
+"""The command `dva`, as somebody in a terminal meets it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from dva_core import video
+from dva_core.cli import main
+from dva_core.editing.attributes import CELEBA_ATTRIBUTES
+from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
+from dva_core.weights.bundle import save_bundle
+
+from .tiny_model import tiny_model
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    """A model that can find no face and edit nothing, for everything that fails before that matters."""
+    path = tmp_path_factory.mktemp("bundle") / "tiny.safetensors"
+    model = tiny_model()
+    model.attributes.trained[CELEBA_ATTRIBUTES.index("Eyeglasses")] = True
+    save_bundle(model, path, summary={}, licence="MIT")
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    video.write_video(path, render_clip(HELD_OUT_SEEDS[3], frames=4, height=96, width=96).frames, Fraction(24))
+    return path
+
+
+def edit(source: Path, target: Path, model: Path | str, *more: str) -> list[str]:
+    return ["edit", str(source), str(target), "--model", str(model), "--device", "cpu", "--steps", "4", *more]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True)
+
+
+PROGRAM = "import sys; from dva_core.cli import main; sys.exit(main())"
+
+
+def test_help_names_the_commands_without_loading_torch():
+    script = PROGRAM.replace("sys.exit(main())", "\ntry: main()\nfinally: print('torch' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert all(command in done.stdout for command in ("edit", "demo", "eval", "train", "info"))
+
+
+def test_edit_writes_the_video_and_the_report(clip, tmp_path, capsys):
+    target, report = tmp_path / "edited.mp4", tmp_path / "report.json"
+    more = ["--attribute", "Eyeglasses", "--scale", "1", "--attribute", "No_Beard", "--scale", "-0.5"]
+    assert main(edit(clip, target, "demo", *more, "--json", str(report))) == 0
+    assert video.probe(target).frame_rate == 24
+    said = json.loads(report.read_text())
+    assert said["edits"] == {"Eyeglasses": 1.0, "No_Beard": -0.5}
+    assert (said["steps"], said["frames"], said["frame_rate"], said["frames_without_face"]) == (4, 4, "24", [])
+    assert set(said["seconds"]) >= {"find face", "encode and invert", "edit and decode", "paste and write"}
+    assert str(target) in capsys.readouterr().out
+
+
+def test_one_scale_counts_for_all_attributes(clip, tmp_path):
+    report = tmp_path / "report.json"
+    more = ["--attribute", "Eyeglasses", "--attribute", "No_Beard", "--scale", "-1", "--json", str(report)]
+    assert main(edit(clip, tmp_path / "edited.mp4", "demo", *more)) == 0
+    assert json.loads(report.read_text())["edits"] == {"Eyeglasses": -1.0, "No_Beard": -1.0}
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (["--attribute", "Smiling"], "Smiling"),
+        (["--attribute", "Eyeglasses", "--attribute", "Eyeglasses"], "twice"),
+        (["--attribute", "Eyeglasses", "--scale", "1", "--scale", "2"], "1 attribute"),
+        (["--attribute", "Eyeglasses", "--steps", "37"], "37"),
+        (["--attribute", "Eyeglasses", "--device", "abacus"], "abacus"),
+        (["--attribute", "Eyeglasses", "--model", "nobody"], "nobody"),
+    ],
+)
+def test_wrong_requests_get_one_sentence_and_exit_code_2(clip, bundle, tmp_path, capsys, more, complaint):
+    assert main(edit(clip, tmp_path / "edited.mp4", bundle, *more)) == 2
+    complaints = capsys.readouterr().err.splitlines()
+    assert len(complaints) == 1 and complaints[0].startswith("dva: ") and complaint in complaints[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"this is a letter and no film\n" * 40])
+def test_files_that_are_no_video_get_one_sentence_and_exit_code_2(bundle, tmp_path, content):
+    source, target = tmp_path / "holiday.mp4", tmp_path / "edited.mp4"
+    if content is not None:
+        source.write_bytes(content)
+    done = run(*edit(source, target, bundle, "--attribute", "Eyeglasses"))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and "holiday.mp4" in done.stderr
+    assert not target.exists()
+
+
+def test_a_report_that_cannot_be_written_is_no_traceback(clip, tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    more = ["--attribute", "Eyeglasses", "--json", str(tmp_path / "taken" / "report.json")]
+    assert main(edit(clip, tmp_path / "edited.mp4", "demo", *more)) == 2
+    assert "taken" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_ctrl_c_ends_with_one_line_and_no_half_file(tmp_path):
+    source, target = tmp_path / "long.mp4", tmp_path / "edited.mp4"
+    frame = render_clip(HELD_OUT_SEEDS[3], frames=1, height=96, width=96).frames[0]
+    video.write_video(source, [frame] * 200, Fraction(25))
+    arguments = edit(source, target, "demo", "--attribute", "Eyeglasses", "--steps", "50")
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    shown = b""
+    while b"invert" not in shown and (byte := running.stderr.read(1)):
+        shown += byte
+    running.send_signal(signal.SIGINT)
+    _, rest = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert rest.decode().splitlines()[-1] == "dva: interrupted"
+    assert b"Traceback" not in rest
+    assert [entry.name for entry in tmp_path.iterdir()] == ["long.mp4"]
+
+
+def test_info_says_what_a_model_can_edit(bundle, capsys):
+    assert main(["info", "--model", str(bundle), "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "tiny" in said and "32 x 32" in said and "Eyeglasses" in said
+
+
+def test_numbers_that_make_no_sense_are_refused_by_the_options(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "demo", "--clips", "0"])
+    assert ended.value.code == 2 and "at least 1" in capsys.readouterr().err
