@@ -2,9 +2,10 @@
 
 Song et al. 2021 (DDIM), Eq. 12 with sigma = 0; Kim et al. 2023, Eqs. 2 and 3. Two conventions:
 
-- The default reads sampling backwards: step i of the inversion takes the state from alpha_bar(tau_{i-1}) to
-  alpha_bar(tau_i) with the noise named at tau_i, and alpha_bar is 1 for the clean picture. Where the named
-  noise does not change along a step, decoding undoes inversion exactly.
+- The default first lifts the clean picture (alpha_bar is 1) to tau_0, then walks from each kept step to the next, so
+  that the net is always told the level that the state really has, decoding walks the same levels back in as many
+  evaluations, and nothing is clamped on the way. Where the named noise does not change, decoding undoes inversion
+  exactly.
 - `faithful` repeats the published code, number for number: the clean picture counts as the state at tau_0, so
   that inverting takes one evaluation fewer than decoding, and x_0 is clamped inside every step, both ways.
 """
@@ -46,7 +47,7 @@ def invert(
         # The state at level i is handed to the net as step tau_i and lifted to level i + 1.
         walk = [(t, a, b) for t, (a, b) in zip(timesteps, pairwise(levels[1:]), strict=False)]
     else:
-        walk = [(t, a, b) for t, (a, b) in zip(timesteps, pairwise(levels), strict=True)]
+        walk = [(t, a, b) for t, (a, b) in zip([timesteps[0], *timesteps], pairwise(levels), strict=False)]
     return _walked(eps, x0, walk, faithful and clamp, on_step)
 
 

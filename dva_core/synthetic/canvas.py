@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -12,9 +11,9 @@ class Canvas:
     Painting is in place: this is the one object of the renderer that changes.
     """
 
-    def __init__(self, color: Tensor, pixel: Tensor) -> None:
+    def __init__(self, color: Tensor, labels: Tensor, pixel: Tensor) -> None:
         self.color = color
-        self.labels = torch.zeros(color.shape[0], *color.shape[2:], dtype=torch.uint8, device=color.device)
+        self.labels = labels
         self.pixel = pixel
 
     def cover(self, distance: Tensor, soft: float = 0.0) -> Tensor:
@@ -22,27 +21,27 @@ class Canvas:
 
         The edge is one pixel wide (anti-aliased), or `soft` head units where that is more.
         """
-        return (0.5 - distance / self.pixel.clamp_min(soft)).clamp(0, 1)
+        return (distance / -self.pixel.clamp_min(soft)).add_(0.5).clamp_(0, 1)
 
     def paint(self, color: Tensor, alpha: Tensor, label: int | None = None) -> None:
         """Lays a colour ([N,3,1,1] or [N,3,H,W]) over the picture; `label` names the class where it dominates."""
-        self.color += alpha[:, None] * (color - self.color)
+        self.color.lerp_(color, alpha[:, None])
         if label is not None:
             self.labels.masked_fill_(alpha > 0.5, label)
 
-    def shade(self, factor: Tensor, alpha: Tensor) -> None:
-        """Multiplies the colours by `factor` (a number or [N,1,1]) where alpha is one."""
-        self.color *= (1 + alpha * (factor - 1))[:, None]
+    def shade(self, factor: float, alpha: Tensor) -> None:
+        """Multiplies the colours by `factor` where alpha is one."""
+        self.color.mul_((alpha * (factor - 1)).add_(1)[:, None])
 
 
 def smooth(value: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     """Smoothstep: 0 below `low`, 1 above `high`."""
-    t = ((value - low) / (high - low)).clamp(0, 1)
-    return t * t * (3 - 2 * t)
+    t = ((value - low) / (high - low)).clamp_(0, 1)
+    return (t * -2).add_(3).mul_(t).mul_(t)
 
 
 def bell(squared: Tensor) -> Tensor:
     """A bell curve of a squared distance: close to exp(-q), but exactly zero from q = 4 on, and much cheaper."""
-    t = (1 - 0.25 * squared).clamp_min(0)
-    t = t * t
-    return t * t
+    t = (squared * -0.25).add_(1).clamp_min_(0)
+    t.mul_(t)
+    return t.mul_(t)

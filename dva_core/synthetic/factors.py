@@ -43,7 +43,7 @@ def stack_factors(
     out |= {kind: np.array([person.beard == kind for person in people], np.float32) for kind in BEARDS[1:]}
     for group in (motions, scenes):
         for field in fields(group[0]):
-            out[field.name] = np.stack([getattr(item, field.name)[t] for item, t in zip(group, frames)])
+            out[field.name] = np.stack([getattr(item, field.name)[t] for item, t in zip(group, frames, strict=True)])
     tensors = {name: torch.as_tensor(np.asarray(value, np.float32), device=device) for name, value in out.items()}
     return SimpleNamespace(**{name: value[..., None, None] for name, value in tensors.items()})
 

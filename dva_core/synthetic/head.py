@@ -1,4 +1,4 @@
-"""The shape of the head: an ellipsoid with a relief, met by parallel rays, and the 68 landmarks on it.
+"""The shape of the head: an ellipsoid with a relief, met by parallel rays.
 
 Head coordinates (u, v, w): u to the right of the picture, v down, w out of the face, in head units; the centre of the
 head is the origin. Camera coordinates (x, y, z): x right, y down, z towards the camera.
@@ -6,11 +6,19 @@ head is the origin. Camera coordinates (x, y, z): x right, y down, z towards the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor
+
+Rotation = list[list[Tensor]]
+"""Head to camera: three rows of three [N,1,1]."""
+Vector = tuple[Tensor, Tensor, Tensor]
+
+HEAD_REACH = 1.45
+"""No part of the head, short hair and hat included, is further from its centre; long hair falls below."""
 
 
 @dataclass(frozen=True)
@@ -22,130 +30,109 @@ class Surface:
     v: Tensor
     w: Tensor
     outside: Tensor
-    normal: tuple[Tensor, Tensor, Tensor]
+    normal: Vector
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Surface:
+        """The surface with every field changed in the same way."""
+        fields = (change(field) for field in (self.u, self.v, self.w, self.outside))
+        return Surface(*fields, normal=tuple(change(component) for component in self.normal))
 
 
-def rotation(factors: SimpleNamespace) -> list[list[Tensor]]:
-    """Head to camera: R = R_roll R_pitch R_yaw as nested lists of [N,1,1]."""
+def rotation(factors: SimpleNamespace) -> Rotation:
+    """Head to camera: R = R_roll R_pitch R_yaw."""
     cy, sy = torch.cos(factors.yaw), torch.sin(factors.yaw)
     cp, sp = torch.cos(factors.pitch), torch.sin(factors.pitch)
     cr, sr = torch.cos(factors.roll), torch.sin(factors.roll)
-    zero = torch.zeros_like(cy)
-    turn = [[cy, zero, sy], [zero, cy / cy, zero], [-sy, zero, cy]]
-    nod = [[cp / cp, zero, zero], [zero, cp, sp], [zero, -sp, cp]]
-    tilt = [[cr, -sr, zero], [sr, cr, zero], [zero, zero, cr / cr]]
+    zero, one = torch.zeros_like(cy), torch.ones_like(cy)
+    turn = [[cy, zero, sy], [zero, one, zero], [-sy, zero, cy]]
+    nod = [[one, zero, zero], [zero, cp, sp], [zero, -sp, cp]]
+    tilt = [[cr, -sr, zero], [sr, cr, zero], [zero, zero, one]]
     return _matmul(tilt, _matmul(nod, turn))
 
 
-def rays(x: Tensor, y: Tensor, R: list[list[Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+def rays(x: Tensor, y: Tensor, R: Rotation) -> tuple[Vector, Vector]:
     """Origin and direction in head coordinates of the parallel rays through camera points (x, y), [N,H,W]."""
-    return [R[0][k] * x + R[1][k] * y for k in range(3)], [R[2][k] for k in range(3)]
+    return tuple((R[0][k] * x).addcmul_(R[1][k], y) for k in range(3)), tuple(R[2])
 
 
-def project(u: Tensor, v: Tensor, w: Tensor, R: list[list[Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+def project(u: float | Tensor, v: float | Tensor, w: float | Tensor, R: Rotation) -> Vector:
     """Head coordinates to camera coordinates (before the camera's shift and zoom)."""
     return tuple(R[k][0] * u + R[k][1] * v + R[k][2] * w for k in range(3))
 
 
-def face_surface(f: SimpleNamespace, x: Tensor, y: Tensor, R: list[list[Tensor]]) -> Surface:
-    """The skin: ellipsoid, jaw and relief. The relief depends on where the ray lands, so landing is found by iteration."""
+def face_surface(f: SimpleNamespace, x: Tensor, y: Tensor, R: Rotation) -> Surface:
+    """The skin: ellipsoid, jaw and relief. The relief depends on where the ray lands: landing is found by iteration."""
     origin, direction = rays(x, y, R)
-    v = torch.zeros_like(x)
-    height = torch.zeros_like(x)
+    hills = _hills(f)
+    v = height = torch.zeros_like(f.head_depth)
     for last in (False, False, True):
-        A, B = _half_width(f, v), _half_height(f, v)
-        u, v, w, closest = _land(origin, direction, A, B, f.head_depth, 1 + height)
-        height, slope_u, slope_v = _relief(f, u, v, slopes=last)
+        A, B = half_width(f, v), half_height(f, v)
+        u, v, w, closest = _land(origin, direction, (A, B, f.head_depth), 1 + height)
+        height, *slopes = _relief(hills, u, v, slopes=last)
     outside = (closest.clamp_min(0).sqrt() - 1 - height) * A
-    normal = _unit(u / A**2 - slope_u, v / B**2 - slope_v, w / f.head_depth**2)
-    return Surface(u, v, w, outside, _turn(normal, R))
+    return Surface(u, v, w, outside, _turn(_relief_normal((u, v, w), (A, B, f.head_depth), slopes), R))
 
 
-def shell_surface(f: SimpleNamespace, x: Tensor, y: Tensor, R, scale: Tensor, lift: float, back: bool = False) -> Surface:
+def shell_surface(
+    f: SimpleNamespace, x: Tensor, y: Tensor, R: Rotation, scale: Tensor, lift: float, back: bool = False
+) -> Surface:
     """An ellipsoid around the head, `scale` larger and `lift` higher: hair, hats. `back`: its far side.
 
     u, v, w come divided by the half axes, so that they lie on the unit sphere.
     """
     origin, direction = rays(x, y, R)
-    origin = [origin[0], origin[1] + lift, origin[2]]
     A, B, C = f.head_width * scale, scale, f.head_depth * scale
-    u, v, w, closest = _land(origin, direction, A, B, C, 1.0, back)
+    u, v, w, closest = _land((origin[0], origin[1] + lift, origin[2]), direction, (A, B, C), 1.0, back)
     u, v, w = u / A, v / B, w / C
     return Surface(u, v, w, (closest.clamp_min(0).sqrt() - 1) * A, _turn(_unit(u / A, v / B, w / C), R))
 
 
-def landmarks(f: SimpleNamespace, R: list[list[Tensor]]) -> tuple[Tensor, Tensor]:
-    """The 68 iBUG points in camera coordinates: positions [N,68,2] and whether the surface faces the camera [N,68].
-
-    They follow the expression (blink, mouth, smile, brows) exactly as the painted parts do.
-    """
-    from .features import brow_line, eye_lids, mouth_curves
-
-    one = torch.ones_like(f.yaw[..., 0])  # [N,1]
-    g = SimpleNamespace(**{name: value[..., 0] for name, value in vars(f).items() if value.ndim == 3})
-    row = lambda *values: one * torch.tensor(values, dtype=one.dtype, device=one.device)  # noqa: E731
-    angle = row(*(torch.linspace(0.03, 1, 9) * torch.pi / 2)[:8].tolist())
-    jaw_u, jaw_v = torch.cos(angle), torch.sin(angle)
-    jaw_v = torch.cat([jaw_v, one, jaw_v.flip(1)], 1) * 0.97 * _half_height(g, one)
-    jaw_u = torch.cat([-jaw_u, 0 * one, jaw_u.flip(1)], 1) * 0.97 * _half_width(g, jaw_v)
-    points = [(jaw_u, jaw_v)]
-    for side in (-1, 1):
-        t = row(-1, -0.5, 0, 0.5, 1) * side
-        points.append((side * (g.eye_distance + t * 0.16), brow_line(g, t)))
-    points.append((0 * row(0, 0, 0, 0), g.eye_height + 0.02 + (g.nose_length - 0.02) * row(0, 0.33, 0.67, 1)))
-    points.append((g.nose_width * row(-1, -0.5, 0, 0.5, 1), g.eye_height + g.nose_length + row(0.05, 0.07, 0.085, 0.07, 0.05)))
-    for side in (-1, 1):
-        t = row(-1, -0.4, 0.4, 1, 0.4, -0.4)
-        upper, lower = eye_lids(g, t * side)
-        lid = torch.where(row(1, 1, 1, 0, 0, 0) > 0, upper, lower)
-        points.append((side * g.eye_distance + t * g.eye_width, g.eye_height + lid))
-    for inner in (False, True):
-        t = row(-0.85, -0.3, 0, 0.3, 0.85, 0.3, 0, -0.3) if inner else row(-1, -0.6, -0.25, 0, 0.25, 0.6, 1, 0.6, 0.25, 0, -0.25, -0.6)
-        top, inner_top, inner_bottom, bottom, width = mouth_curves(g, t)
-        is_top = torch.arange(t.shape[1], device=t.device) < (4 if inner else 6)
-        curve = torch.where(is_top, inner_top if inner else top, inner_bottom if inner else bottom)
-        points.append((t * width, curve))
-    u, v = torch.cat([p[0] for p in points], 1), torch.cat([p[1] for p in points], 1)
-    return _on_surface(g, u, v, [[entry[..., 0] for entry in line] for line in R])
+def face_point(f: SimpleNamespace, u: Tensor, v: Tensor, R: Rotation) -> tuple[Vector, Vector]:
+    """The point of the skin at (u, v), and the unit normal there, both in camera coordinates."""
+    height, *slopes = _relief(_hills(f), u, v)
+    A, B, C = half_width(f, v), half_height(f, v), f.head_depth
+    w = C * ((1 + height) ** 2 - (u / A) ** 2 - (v / B) ** 2).clamp_min(0.0).sqrt()
+    return project(u, v, w, R), _turn(_relief_normal((u, v, w), (A, B, C), slopes), R)
 
 
-def _on_surface(f: SimpleNamespace, u: Tensor, v: Tensor, R) -> tuple[Tensor, Tensor]:
-    height, slope_u, slope_v = _relief(f, u, v)
-    A, B = _half_width(f, v), _half_height(f, v)
-    w = f.head_depth * ((1 + height) ** 2 - (u / A) ** 2 - (v / B) ** 2).clamp_min(0.0).sqrt()
-    x, y, _ = project(u, v, w, R)
-    facing = _turn(_unit(u / A**2 - slope_u, v / B**2 - slope_v, w / f.head_depth**2), R)[2]
-    return torch.stack([x, y], -1), facing > 0.05
+def half_width(f: SimpleNamespace, v: Tensor) -> Tensor:
+    """Half axis of the head along u at height v: the jaw is narrower."""
+    lower = v.clamp(0, 1.2)
+    return f.head_width * (1 - f.jaw_taper * lower * lower)
 
 
-def _half_width(f: SimpleNamespace, v: Tensor) -> Tensor:
-    return f.head_width * (1 - f.jaw_taper * v.clamp(0, 1.2) ** 2)
-
-
-def _half_height(f: SimpleNamespace, v: Tensor) -> Tensor:
-    """The jaw drops with the opening of the mouth."""
+def half_height(f: SimpleNamespace, v: Tensor) -> Tensor:
+    """Half axis of the head along v: the jaw drops with the opening of the mouth."""
     return 1 + (0.05 * f.mouth_open + f.chin) * (v > 0)
 
 
-def _land(origin, direction, A, B, C, radius, back: bool = False):
-    """First (or last) point of the ray on the ellipsoid scaled by `radius`; past the rim, the closest point to it."""
-    (ou, ov, ow), (du, dv, dw) = origin, direction
-    a = (du / A) ** 2 + (dv / B) ** 2 + (dw / C) ** 2
-    b = ou * du / A**2 + ov * dv / B**2 + ow * dw / C**2
-    closest = (ou / A) ** 2 + (ov / B) ** 2 + (ow / C) ** 2 - b**2 / a
-    reach = ((radius**2 - closest).clamp_min(0) / a).sqrt()
-    s = -b / a + (-reach if back else reach)
-    return ou + s * du, ov + s * dv, ow + s * dw, closest
+def _land(
+    origin: Vector, direction: Vector, axes: Vector, radius: float | Tensor, back: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """First (or last) point of the ray on the ellipsoid scaled by `radius`; past the rim, the closest point to it.
+
+    Returns the point and the squared distance of the ray from the centre, in multiples of the ellipsoid.
+    """
+    p, q = ([part / axis for part, axis in zip(vector, axes, strict=True)] for vector in (origin, direction))
+    a, b, c = _dot(q, q), _dot(p, q), _dot(p, p)
+    middle = -b / a
+    closest = torch.addcmul(c, b, middle)
+    reach = ((radius * radius - closest).clamp_min_(0) / a).sqrt_()
+    s = middle - reach if back else middle + reach
+    u, v, w = (torch.addcmul(start, s, step) for start, step in zip(origin, direction, strict=True))
+    return u, v, w, closest
 
 
-def _relief(f: SimpleNamespace, u: Tensor, v: Tensor, slopes: bool = True):
-    """Height over the ellipsoid as a fraction of its radius, and its slopes along u and v: a sum of bells (see `bell`)."""
+def _hills(f: SimpleNamespace) -> list[tuple]:
+    """The relief as bells: centre u and v, one over twice the widths along u and v, height.
+
+    Hills off the middle (a centre u that is not 0.0) stand on both sides.
+    """
     nose = 1 + 0.35 * f.big_nose
     tip = f.eye_height + f.nose_length
     mouth = f.mouth_height + 0.05 * f.mouth_open
-    side, sign = u.abs(), u.sign()
     hills = (
-        # centre u, centre v, width u, width v, height; off-centre hills stand on both sides
+        # centre u, centre v, width u, width v, height
         (0.0, tip - 0.20, 0.055 * nose, 0.16, 0.06),
         (0.0, tip, 0.075 * nose, 0.085 * nose, 0.15 * nose),
         (f.nose_width * nose, tip + 0.03, 0.045 * nose, 0.05, 0.045 * nose),
@@ -157,28 +144,44 @@ def _relief(f: SimpleNamespace, u: Tensor, v: Tensor, slopes: bool = True):
         (0.0, 0.88 + 0.05 * f.mouth_open, 0.15, 0.10, 0.04 + f.chin),
         (0.0, 0.90, 0.45, 0.30, 0.07 * f.beard_length * f.full + 0.04 * f.goatee),
     )
-    height = slope_u = slope_v = 0
-    for cu, cv, wu, wv, amount in hills:
+    return [(cu, cv, 0.5 / wu, 0.5 / wv, amount) for cu, cv, wu, wv, amount in hills]
+
+
+def _relief(hills: list[tuple], u: Tensor, v: Tensor, slopes: bool = True) -> Vector:
+    """Height over the ellipsoid as a fraction of its radius, and its slopes along u and v (see `canvas.bell`)."""
+    side, one = u.abs(), u.new_ones(())
+    height, slope_v, slope_middle, slope_sides = (torch.zeros_like(u) for _ in range(4))
+    for cu, cv, per_u, per_v, amount in hills:
         central = isinstance(cu, float) and cu == 0
-        du = (u if central else side - cu) * (1 / wu)
-        dv = (v - cv) * (1 / wv)
-        t = (1 - 0.25 * (du * du + dv * dv)).clamp_min(0)
-        cube = amount * t * t * t
-        height = height + cube * t
+        du = u * per_u if central else (side - cu).mul_(per_u)
+        dv = (v - cv).mul_(per_v)
+        t = torch.addcmul(one, du, du, value=-1).addcmul_(dv, dv, value=-1).clamp_min_(0)
+        cube = t * t * t * amount
+        height.addcmul_(cube, t)
         if slopes:
-            slope_u = slope_u - cube * du * (2 / wu) * (1 if central else sign)
-            slope_v = slope_v - cube * dv * (2 / wv)
-    return height, slope_u, slope_v
+            cube.mul_(-8)
+            (slope_middle if central else slope_sides).add_(du.mul_(cube).mul_(per_u))
+            slope_v.add_(dv.mul_(cube).mul_(per_v))
+    return height, slope_middle.addcmul_(slope_sides, u.sign()), slope_v
 
 
-def _unit(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    scale = (a * a + b * b + c * c).clamp_min(1e-12).rsqrt()
+def _relief_normal(point: Vector, axes: Vector, slopes: list[Tensor]) -> Vector:
+    (u, v, w), (A, B, C), (slope_u, slope_v) = point, axes, slopes
+    return _unit(u / (A * A) - slope_u, v / (B * B) - slope_v, w / (C * C))
+
+
+def _unit(a: Tensor, b: Tensor, c: Tensor) -> Vector:
+    scale = _dot((a, b, c), (a, b, c)).clamp_min_(1e-12).rsqrt_()
     return a * scale, b * scale, c * scale
 
 
-def _turn(vector, R) -> tuple[Tensor, Tensor, Tensor]:
-    return tuple(R[k][0] * vector[0] + R[k][1] * vector[1] + R[k][2] * vector[2] for k in range(3))
+def _turn(vector: Vector, R: Rotation) -> Vector:
+    return tuple(_dot(vector, line) for line in R)
 
 
-def _matmul(left, right):
+def _dot(a: Vector, b: Vector) -> Tensor:
+    return torch.addcmul(torch.addcmul(a[0] * b[0], a[1], b[1]), a[2], b[2])
+
+
+def _matmul(left: Rotation, right: Rotation) -> Rotation:
     return [[sum(left[i][k] * right[k][j] for k in range(3)) for j in range(3)] for i in range(3)]

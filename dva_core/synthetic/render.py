@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -13,9 +14,11 @@ from torch import Tensor
 from .canvas import Canvas
 from .factors import stack_factors
 from .features import paint_face
-from .hair import paint_hair, paint_hair_behind
-from .head import face_surface, landmarks, rotation
+from .hair import hangs, paint_far_hair, paint_hair, paint_hanging_hair
+from .head import HEAD_REACH, face_surface, rotation
+from .landmarks import landmarks
 from .motion import Motion, sample_motion
+from .part import Part
 from .person import Person, sample_person
 from .scene import Scene, sample_scene
 from .surroundings import background, paint_clothes, paint_ears, paint_neck, paint_occluder
@@ -62,7 +65,8 @@ def render_clip(
     person = person or sample_person(seed)
     motion, scene = sample_motion(seed, frames), sample_scene(seed, frames, occluder=occluder)
     scale = HEAD_UNITS_PER_FRAME / min(height, width)
-    view = torch.tensor([[scale, 0, -scale * (width - 1) / 2], [0, scale, -scale * (height - 1) / 2]], dtype=torch.float64)
+    left, top = -scale * (width - 1) / 2, -scale * (height - 1) / 2
+    view = torch.tensor([[scale, 0, left], [0, scale, top]], dtype=torch.float64)
     parts = []
     for start in range(0, frames, batch_size):
         steps = range(start, min(start + batch_size, frames))
@@ -74,17 +78,16 @@ def render_clip(
 
 
 def render_crops(
-    people: Sequence[Person], motions: Sequence[Motion], scenes: Sequence[Scene], frames: Sequence[int], size: int = 64, *,
-    jitter: np.ndarray | None = None, device: torch.device | str = "cpu",
+    people: Sequence[Person], motions: Sequence[Motion], scenes: Sequence[Scene], frames: Sequence[int],
+    size: int = 64, *, jitter: np.ndarray | None = None, device: torch.device | str = "cpu",
 ) -> Rendered:  # fmt: skip
     """Renders pictures straight into the aligned crop (the FFHQ square around the true landmarks), without resampling.
 
     `jitter` [N,4] moves each crop: shift x, y (fractions of its side), log of the zoom, rotation in radians.
     """
-    factors = stack_factors(people, motions, scenes, frames)
-    points = _scene_landmarks(factors)[0].double()
-    view = _crop_views(points, size, jitter)
-    return render(people, motions, scenes, frames, view, size, size, device)
+    f = stack_factors(people, motions, scenes, frames, device)
+    truth = _scene_landmarks(f)
+    return _draw(f, truth, _crop_views(truth[0], size, jitter), size, size)
 
 
 def render(
@@ -96,46 +99,62 @@ def render(
     `views` float64 [N,2,3] maps pixel coordinates to scene coordinates (head units, the mean head in the middle).
     """
     f = stack_factors(people, motions, scenes, frames, device)
+    return _draw(f, _scene_landmarks(f), views, height, width)
+
+
+def _draw(f: SimpleNamespace, truth: tuple[Tensor, Tensor], views: Tensor, height: int, width: int) -> Rendered:
+    """Paints back to front; `truth` are the landmarks in scene coordinates and whether they face the camera."""
+    device = f.zoom.device
     view = views.to(device=device, dtype=torch.float32)[..., None, None]
     row = torch.arange(height, device=device, dtype=torch.float32)[None, :, None]
     column = torch.arange(width, device=device, dtype=torch.float32)[None, None, :]
     scene_x = view[:, 0, 0] * column + view[:, 0, 1] * row + view[:, 0, 2]
     scene_y = view[:, 1, 0] * column + view[:, 1, 1] * row + view[:, 1, 2]
-    pixel = torch.hypot(view[:, 0, 0], view[:, 1, 0])
+    pixel = torch.hypot(view[:, 0, 0], view[:, 1, 0]) / f.zoom
     x, y = (scene_x - f.shift[:, 0]) / f.zoom, (scene_y - f.shift[:, 1]) / f.zoom
 
-    canvas = Canvas(background(f, scene_x, scene_y), pixel / f.zoom)
-    R = rotation(f)
-    paint_clothes(canvas, f, x, y)
-    paint_hair_behind(canvas, f, x, y, R)
-    paint_neck(canvas, f, x, y, R)
-    paint_ears(canvas, f, x, y, R)
-    face = face_surface(f, x, y, R)
-    paint_face(canvas, f, face)
-    paint_hair(canvas, f, x, y, R, face)
-    paint_earrings(canvas, f, x, y, R)
-    paint_hat(canvas, f, x, y, R)
-    paint_glasses(canvas, f, x, y, R)
-    hidden = paint_occluder(canvas, f, scene_x, scene_y)
+    canvas = Canvas(background(f, scene_x, scene_y), torch.zeros_like(scene_x, dtype=torch.uint8), pixel)
+    part = Part(canvas, f, x, y, rotation(f))
+    _paint_person(part)
+    hidden = torch.zeros_like(x)
+    if f.occluder[:, 2].any():
+        hidden = paint_occluder(replace(part, x=scene_x, y=scene_y))
 
-    points, facing = _scene_landmarks(f)
-    points = _to_pixels(points.double().cpu(), views)
-    pictures = (canvas.color * f.tint).clamp(0, 1).mul(255).add_(0.5).to(torch.uint8)
+    points, facing = (tensor.cpu() for tensor in truth)
+    points = _to_pixels(points.double(), views)
+    pictures = canvas.color.mul_(f.tint).clamp_(0, 1).mul_(255).add_(0.5).to(torch.uint8)
     return Rendered(
         pictures=rearrange(pictures, "n c h w -> n h w c").cpu().numpy(),
         landmarks=points.numpy(),
-        visible=_visible(points, facing.cpu(), hidden.cpu()).numpy(),
+        visible=_visible(points, facing, hidden.cpu()).numpy(),
         parsing=canvas.labels.cpu().numpy(),
     )
 
 
-def _scene_landmarks(f) -> tuple[Tensor, Tensor]:
+def _paint_person(part: Part) -> None:
+    f = part.f
+    head = part.window((part.x.abs() < HEAD_REACH) & (part.y.abs() < HEAD_REACH))
+    paint_clothes(part)
+    head.only(1 - f.bald, paint_far_hair)
+    part.only(hangs(f), paint_hanging_hair)
+    paint_neck(part)
+    paint_ears(head)
+    head = replace(head, face=face_surface(f, head.x, head.y, head.R))
+    paint_face(head)
+    head.only(1 - f.bald, paint_hair)
+    head.only(f.earrings, paint_earrings)
+    head.only(f.hat, paint_hat)
+    head.only(f.eyeglasses, paint_glasses)
+
+
+def _scene_landmarks(f: SimpleNamespace) -> tuple[Tensor, Tensor]:
     points, facing = landmarks(f, rotation(f))
     return points * f.zoom + f.shift[..., 0, 0][:, None], facing
 
 
 def _crop_views(points: Tensor, size: int, jitter: np.ndarray | None) -> Tensor:
     """The FFHQ square (eyes, and eyes to mouth) of scene landmarks as a pixel-to-scene map [N,2,3]."""
+    points = points.cpu().double()
     left, right = points[:, 36:42].mean(1), points[:, 42:48].mean(1)
     eyes, across = (left + right) / 2, right - left
     down = (points[:, 48] + points[:, 54]) / 2 - eyes

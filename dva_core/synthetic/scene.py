@@ -44,11 +44,12 @@ def sample_scene(seed: int, frames: int, frame_rate: float = 25.0, occluder: boo
     direction, frequency = u(0, np.pi, WAVES), np.array([0.5, 0.9, 1.6, 2.8, 4.5]) * u(0.7, 1.3, WAVES)
     phase = u(0, 6.3, WAVES) + seconds * u(-0.6, 0.6, WAVES)
     amplitude = u(0, 1, WAVES) * np.array([0.07, 0.05, 0.04, 0.03, 0.02])
-    waves = np.stack(np.broadcast_arrays(frequency * np.cos(direction), frequency * np.sin(direction), phase, amplitude), -1)
-    panels = np.concatenate([
-        np.stack([u(-2, 2, PANELS), u(-2, 1, PANELS), u(0.15, 0.7, PANELS), u(0.3, 1.2, PANELS), u(0.03, 0.3, PANELS)], -1),
-        np.clip(base * u(0.6, 1.5, (PANELS, 1)) + u(-0.1, 0.1, (PANELS, 3)), 0.02, 0.95),
-    ], -1)  # fmt: skip
+    frequency_x, frequency_y = frequency * np.cos(direction), frequency * np.sin(direction)
+    waves = np.stack(np.broadcast_arrays(frequency_x, frequency_y, phase, amplitude), -1)
+    ranges = (-2, 2), (-2, 1), (0.15, 0.7), (0.3, 1.2), (0.03, 0.3)
+    shapes = np.stack([u(low, high, PANELS) for low, high in ranges], -1)
+    colors = np.clip(base * u(0.6, 1.5, (PANELS, 1)) + u(-0.1, 0.1, (PANELS, 3)), 0.02, 0.95)
+    panels = np.concatenate([shapes, colors], -1)
     drift = 0.10 * np.stack([_sway(rng, seconds), _sway(rng, seconds)], -1)[:, 0]
     angle, height = u(-1.2, 1.2), u(-0.7, 0.2)
     light = np.array([np.sin(angle), height, np.cos(angle)]) / np.sqrt(1 + height**2)

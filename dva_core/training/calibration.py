@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..autoencoder import DiffusionVideoAutoencoder
+from ..diffusion import invert
 from ..editing.attributes import edit_identity
 from ..editing.detail import with_detail
-from ..pipeline import decode_clip, encode_clip
+from ..pipeline import decode_clip
 from ..synthetic import (
     TRAIN_SEEDS,
     Person,
@@ -22,7 +23,7 @@ from ..synthetic import (
     sample_scene,
     set_attribute,
 )
-from ..values import EncodedClip, Identity
+from ..values import EncodedClip, Identity, NoiseMaps
 from .autoencoder import face_masks
 from .rendered import pictures_to_crops
 
@@ -34,7 +35,7 @@ class Calibration:
     first_person: int = 90_000
     people: int = 8
     steps: int = 20
-    strengths: tuple[float, ...] = (1.5, 2.25, 3.0)
+    strengths: tuple[float, ...] = (1.5, 2.5)
 
 
 def calibrate(
@@ -48,7 +49,7 @@ def calibrate(
     people = [sample_person(seed) for seed in seeds]
     source = _render(people, seeds, model.config.image_size)
     crops = pictures_to_crops(source.pictures)
-    clip = encode_clip(model, crops, config.steps)
+    clip = _encode(model, crops, config.steps)
     unedited = _decode(model, clip, clip.identity)
     names, errors = model.attributes.names, {}
     for index, name in enumerate(names):
@@ -71,6 +72,13 @@ def calibrate(
 def _render(people: list[Person], seeds: list[int], size: int) -> Rendered:
     motions, scenes = [sample_motion(seed, 1) for seed in seeds], [sample_scene(seed, 1) for seed in seeds]
     return render_crops(people, motions, scenes, [0] * len(seeds), size)
+
+
+def _encode(model: DiffusionVideoAutoencoder, crops: Tensor, steps: int) -> EncodedClip:
+    """Pictures of as many people, where `pipeline.encode_clip` would take them for one."""
+    identity, landmark_codes = model.encode_identity(crops), model.encode_landmarks(crops)
+    x_T = invert(model.eps(model.face_latent(identity, landmark_codes)), crops, steps)
+    return EncodedClip(crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name))
 
 
 def _toggled(model: DiffusionVideoAutoencoder, clip: EncodedClip, row: int, name: str, on: bool) -> Tensor:

@@ -111,7 +111,7 @@ def render_views(people: Iterable[tuple[int, Person]], plan: RenderPlan):
 
 def pictures_to_crops(pictures: np.ndarray) -> Tensor:
     """uint8 [B,S,S,3] -> float32 [B,3,S,S] in -1..1."""
-    return rearrange(torch.from_numpy(np.ascontiguousarray(pictures)), "b h w c -> b c h w").float() / 127.5 - 1
+    return rearrange(torch.from_numpy(np.array(pictures)), "b h w c -> b c h w").float() / 127.5 - 1
 
 
 @cache
