@@ -20,7 +20,7 @@ from .evaluation.temporal import tg_id, tl_id
 from .files import whole_or_nothing
 from .pipeline import EditResult, decode_clip, edit_clip, edit_video, paste_edit, pasted_frames, track_part
 from .progress import Progress, Watch, silent
-from .values import EncodedClip, Identity, LandmarkCodes
+from .values import EncodedClip, FaceTrack, Identity, LandmarkCodes
 
 DEMO_CLIP = Path(__file__).parent / "assets" / "demo.mp4"
 VIDEO_EDIT = {"Eyeglasses": 1.0}
@@ -85,7 +85,8 @@ def _write_sheet(
         after = judges.answers(crops)
         success[label.replace("\n", " ")] = all(flipped(before, after, name, s > 0) for name, s in wanted.items())
         watch.tick()
-    shrunk = {label: _at_height(group, SHEET_HEIGHT) for label, group in pictures.items()}
+    rows_seen, columns_seen = _about_face(result.track)
+    shrunk = {label: _at_height(group[:, rows_seen, columns_seen], SHEET_HEIGHT) for label, group in pictures.items()}
     sheet = contact_sheet(shrunk, [f"frame {frame}" for frame in frames])
     with whole_or_nothing(path) as unfinished:
         sheet.save(unfinished)
@@ -122,6 +123,13 @@ def _frames_of(clip: EncodedClip, rows: Sequence[int]) -> EncodedClip:
         LandmarkCodes(clip.landmark_codes.codes[rows], clip.landmark_codes.model),
         replace(clip.noise_maps, x_T=clip.noise_maps.x_T[rows]),
     )
+
+
+def _about_face(track: FaceTrack) -> tuple[slice, slice]:
+    """Rows and columns of the frame that hold the face's square in every frame, so that the sheet shows faces large."""
+    corners = track.quads[track.valid].reshape(-1, 2)
+    (left, top), (right, bottom) = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
+    return slice(max(0, top), min(track.height, bottom)), slice(max(0, left), min(track.width, right))
 
 
 def _at_height(pictures: np.ndarray, height: int) -> np.ndarray:

@@ -113,8 +113,8 @@ def test_a_report_that_cannot_be_written_is_no_traceback(clip, tmp_path, capsys)
 def test_ctrl_c_ends_with_one_line_and_no_half_file(tmp_path):
     source, target = tmp_path / "long.mp4", tmp_path / "edited.mp4"
     frame = render_clip(HELD_OUT_SEEDS[3], frames=1, height=96, width=96).frames[0]
-    video.write_video(source, [frame] * 200, Fraction(25))
-    arguments = edit(source, target, "demo", "--attribute", "Eyeglasses", "--steps", "50")
+    video.write_video(source, [frame] * 16, Fraction(25))
+    arguments = edit(source, target, "demo", "--attribute", "Eyeglasses", "--steps", "100")
     command = [sys.executable, "-c", PROGRAM, *arguments]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     shown = b""

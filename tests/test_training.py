@@ -42,12 +42,12 @@ def test_a_rendering_that_was_stopped_goes_on_where_it_was(tmp_path, faces):
 
     with pytest.raises(Stop):
         render_face_set(PLAN, tmp_path, workers=1, progress=stop)
-    begun = np.load(tmp_path / "pictures.npy")
-    assert begun[0].any() and not begun[-1].any()
+    np.load(tmp_path / "pictures.npy", mmap_mode="r+")[0] = 0
     done = []
     resumed = render_face_set(PLAN, tmp_path, workers=1, progress=lambda stage, count, total: done.append(count))
     assert done == [10], "only the second chunk was left"
-    assert np.array_equal(resumed.pictures, faces.pictures)
+    assert not resumed.pictures[0].any(), "the first chunk is not rendered again"
+    assert np.array_equal(resumed.pictures[1:], faces.pictures[1:])
 
 
 def test_siblings_differ_from_their_originals_in_one_attribute(faces):
@@ -78,7 +78,7 @@ def test_an_interrupted_training_ends_in_the_same_net(tmp_path, faces, condition
     resumed, history = train_autoencoder(NET, training, faces, conditions, watched, tmp_path / "stopped")
     assert history[-1]["step"] == 4 and history[-1]["x_T_std"] > 0
     for name, value in straight.state_dict().items():
-        assert torch.allclose(value, resumed.state_dict()[name], atol=1e-5), name
+        assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
 
 
 def test_training_lowers_the_loss(tmp_path, faces, conditions):

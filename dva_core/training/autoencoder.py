@@ -135,8 +135,9 @@ def _batch(faces: FaceSet, conditions: Conditions, training: AutoencoderTraining
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     noises = [torch.randn(x0.shape, generator=generator) for _ in range(2)]
     codes = torch.cat([z_id, conditions.z_lnd[rows]], dim=1)
-    to = lambda *tensors: tuple(tensor.to(accelerator.device) for tensor in tensors)  # noqa: E731
-    return *to(x0, t, codes, face_masks(faces.parsing[rows])), to(*noises)
+    tensors = x0, t, codes, face_masks(faces.parsing[rows]), *noises
+    *told, first, second = (tensor.to(accelerator.device) for tensor in tensors)
+    return *told, (first, second)
 
 
 def _rate(step: int, training: AutoencoderTraining) -> float:
@@ -184,10 +185,13 @@ def _load_checkpoint(path: Path, net: nn.Module, average: nn.Module, optimizer) 
         note = file.metadata()
     for prefix, target in (("net.", net), ("average.", average)):
         target.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("adam."):
             _, index, name = key.split(".")
+            # the fused Adam pairs numbers by their place in memory, where the weights lie channels last
+            value = value if name == "step" else torch.empty_like(parameters[int(index)]).copy_(value)
             state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(note["step"]), json.loads(note["history"])
