@@ -174,7 +174,10 @@ def _eval_demo(options: argparse.Namespace) -> None:
 
 
 def _train_demo(options: argparse.Namespace) -> None:
-    from .training import demo
+    try:
+        from .training import demo
+    except ImportError as error:
+        raise DvaError(f"Training needs {error.name}; install it with: pip install 'comfyui-dva[train]'") from error
 
     demo.main(options.rest)
 
