@@ -35,7 +35,7 @@ class Calibration:
     first_person: int = 90_000
     people: int = 8
     steps: int = 20
-    strengths: tuple[float, ...] = (1.5, 2.5)
+    strengths: tuple[float, ...] = (1.5, 2.5, 3.5)
 
 
 def calibrate(
