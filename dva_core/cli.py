@@ -97,8 +97,20 @@ def _add_eval(commands: Any) -> None:
 
 def _add_train(commands: Any) -> None:
     subjects = commands.add_parser("train", help="train a model").add_subparsers(required=True, metavar="SUBJECT")
-    demo = subjects.add_parser("demo", help="make the demo model from nothing (hours)", add_help=False)
-    demo.add_argument("rest", nargs=argparse.REMAINDER)
+    demo = subjects.add_parser(
+        "demo",
+        help="make the demo model from nothing (hours)",
+        description="Make the demo model from nothing: render faces, train encoders, parser, detector, autoencoder and "
+        "judges, find the attribute directions. Every stage is kept, so that the command goes on where it was stopped.",
+    )
+    package = Path(__file__).parent
+    for option, default, meaning in (
+        ("--folder", Path("runs/demo"), "data, checkpoints and logs (default: runs/demo)"),
+        ("--out", package / "weights" / "demo.safetensors", "the bundle (default: the shipped one)"),
+        ("--judges", package / "evaluation" / "judges.safetensors", "the evaluation's judges (default: the shipped)"),
+    ):
+        demo.add_argument(option, metavar="PATH", type=Path, default=default, help=meaning)
+    _add_device(demo)
     demo.set_defaults(run=_train_demo)
 
 
@@ -110,6 +122,10 @@ def _add_info(commands: Any) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="demo", help="name or file of a model bundle (default: demo)")
+    _add_device(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps … (default: a GPU where there is one)")
 
 
@@ -175,11 +191,13 @@ def _eval_demo(options: argparse.Namespace) -> None:
 
 def _train_demo(options: argparse.Namespace) -> None:
     try:
-        from .training import demo
+        from .training.demo import train_demo
     except ImportError as error:
         raise DvaError(f"Training needs {error.name}; install it with: pip install 'comfyui-dva[train]'") from error
 
-    demo.main(options.rest)
+    with progress_bars() as progress:
+        train_demo(options.folder, options.out, options.judges, _device(options), progress=progress)
+    print(f"{options.out} and {options.judges} are written. Measure them with: dva eval demo --model {options.out}")
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -201,9 +219,14 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _load_model(options: argparse.Namespace) -> Any:
-    import torch
-
     from .weights.bundle import load_model
+
+    return load_model(options.model, _device(options))
+
+
+def _device(options: argparse.Namespace) -> str:
+    """The device asked for, or the best there is; DvaError when it cannot be used."""
+    import torch
 
     device = options.device
     if device == "auto":
@@ -212,7 +235,7 @@ def _load_model(options: argparse.Namespace) -> Any:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise DvaError(f"The device '{device}' cannot be used here ({str(error).splitlines()[0]}); try cpu.") from error
-    return load_model(options.model, device)
+    return device
 
 
 def _edits(attributes: list[str], scales: list[float]) -> dict[str, float]:

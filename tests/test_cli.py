@@ -138,3 +138,11 @@ def test_numbers_that_make_no_sense_are_refused_by_the_options(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["eval", "demo", "--clips", "0"])
     assert ended.value.code == 2 and "at least 1" in capsys.readouterr().err
+
+
+def test_training_takes_its_options_and_refuses_an_impossible_device(tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["train", "demo", "--help"])
+    assert left.value.code == 0 and "--folder" in capsys.readouterr().out
+    assert main(["train", "demo", "--folder", str(tmp_path / "runs"), "--device", "no-such-device"]) == 2
+    assert "no-such-device" in capsys.readouterr().err and not (tmp_path / "runs").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import platform
 import time
 from collections.abc import Callable
@@ -15,10 +14,10 @@ from torch import nn
 from .. import tensorfile
 from ..autoencoder import DiffusionVideoAutoencoder, ModelConfig, fold_input_scaling
 from ..encoders import FaceDetectorNet, build_encoder
-from ..evaluation.judges import DEFAULT_JUDGES, Judges, save_judges
-from ..progress import Progress, progress_bars, silent
+from ..evaluation.judges import Judges, save_judges
+from ..progress import Progress, silent
 from ..unet import UNetConfig
-from ..weights.bundle import SHIPPED, save_bundle
+from ..weights.bundle import save_bundle
 from .autoencoder import IDENTITY_SCALE, AutoencoderTraining, FaceDenoiser, train_autoencoder
 from .calibration import Calibration, calibrate
 from .conditions import conditions_of
@@ -55,29 +54,6 @@ class Recipe:
     )  # fmt: skip
     autoencoder: AutoencoderTraining = AutoencoderTraining()
     calibration: Calibration = Calibration()
-
-
-def main(arguments: list[str]) -> None:
-    """The command line of `dva train demo`."""
-    parser = argparse.ArgumentParser(
-        prog="dva train demo",
-        description="Make the demo model from nothing: render faces, train encoders, parser, detector, autoencoder "
-        "and judges, find the attribute directions. Every stage is kept in the folder, so that the command goes on "
-        "where it was stopped.",
-    )
-    paths = (
-        ("--folder", Path("runs/demo"), "data, checkpoints and logs (default: runs/demo)"),
-        ("--out", SHIPPED / "demo.safetensors", "the bundle (default: the shipped one)"),
-        ("--judges", DEFAULT_JUDGES, "the judges of the evaluation (default: the shipped ones)"),
-    )
-    for option, default, meaning in paths:
-        parser.add_argument(option, type=Path, default=default, help=meaning)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args(arguments)
-
-    with progress_bars() as progress:
-        train_demo(options.folder, options.out, options.judges, options.device, progress=progress)
-    print(f"{options.out} and {options.judges} are written. Measure them with: dva eval demo --model {options.out}")
 
 
 def train_demo(
