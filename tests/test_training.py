@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dva_core.editing.attributes import CELEBA_ATTRIBUTES
-from dva_core.training.autoencoder import AutoencoderTraining, face_masks, train_autoencoder
+from dva_core.training.autoencoder import AutoencoderTraining, train_autoencoder
+from dva_core.training.batches import draw_batch, face_masks, pixel_weights
 from dva_core.training.calibration import Calibration, calibrate
 from dva_core.training.conditions import Conditions, conditions_of
 from dva_core.training.fitting import Fitting
@@ -69,6 +70,25 @@ def test_siblings_differ_from_their_originals_in_one_attribute(faces):
 def test_the_training_mask_leaves_out_background_clothes_and_hat():
     parsing = np.array([[[0, 16, 18, 1, 17]]], np.uint8)
     assert face_masks(parsing).tolist() == [[[[0.0, 0.0, 0.0, 1.0, 1.0]]]]
+
+
+def test_the_head_counts_more_than_the_background_and_the_eyes_most(faces):
+    weights = pixel_weights(faces.parsing, faces.landmarks)
+    torch.testing.assert_close(weights.mean((1, 2, 3)), torch.ones(len(weights)))
+    eye = (faces.landmarks[0, 36:42].mean(0) * faces.parsing.shape[-1]).astype(int)
+    corner, chin, eye = weights[0, 0, 0, 0], weights[0, 0][faces.parsing[0] == 13].min(), weights[0, 0, eye[1], eye[0]]
+    assert (chin / corner, eye / corner) == pytest.approx((2, 4))
+
+
+def test_a_batch_is_decided_by_its_seed(faces, conditions):
+    first, again, other = (draw_batch(faces, conditions, 4, [0, step]) for step in (7, 7, 8))
+    assert torch.equal(first.x0, again.x0) and torch.equal(first.noises[1], again.noises[1])
+    assert not torch.equal(first.noises[0], other.noises[0])
+
+
+def test_middle_noise_levels_come_more_often(faces, conditions):
+    t = draw_batch(faces, conditions, 2000, [0]).t
+    assert 0.76 < ((t >= 200) & (t < 800)).float().mean() < 0.84
 
 
 def test_an_interrupted_training_ends_in_the_same_net(tmp_path, faces, conditions, watched):

@@ -1,6 +1,7 @@
 """Trains the noise estimator and the linear head on rendered faces, with checkpoints that a later run goes on from.
 
 Kim et al. 2023, Sec. 3.3: Adam on L_simple + L_reg, gradient clipping, an exponential moving average of the weights.
+Ours: the head and the eyes count more in L_simple, and middle noise levels come more often (`batches.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from safetensors import safe_open
@@ -20,13 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..unet import UNet, UNetConfig
+from .batches import draw_batch
 from .conditions import Conditions
 from .diagnosis import Diagnosis, diagnose
 from .logs import Log
 from .objectives import dva_loss
-from .rendered import FaceSet, pictures_to_crops
+from .rendered import FaceSet
 
-BACKGROUND, CLOTH, HAT = 0, 16, 18
 IDENTITY_SCALE = 512**0.5
 
 
@@ -34,8 +34,8 @@ IDENTITY_SCALE = 512**0.5
 class AutoencoderTraining:
     """How to train. The rate stays at its height and falls linearly over the last `decay` share of the steps."""
 
-    steps: int = 4500
-    batch_size: int = 4
+    steps: int = 9600
+    batch_size: int = 8
     learning_rate: float = 6e-4
     decay: float = 0.35
     ema: float = 0.999
@@ -89,12 +89,14 @@ def train_autoencoder(
     average.to(accelerator.device)
     model, optimizer = accelerator.prepare(net, optimizer)
     log = Log(folder / "logs", main=accelerator.is_main_process)
+    weighting = "velocity" if config.output == "v" else "uniform"
     saved = time.monotonic()
     for step in range(start, training.steps):
-        batch = _batch(faces, conditions, training, step, accelerator)
+        seed = [training.seed, step, accelerator.process_index]
+        batch = draw_batch(faces, conditions, training.batch_size, seed, accelerator.device)
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * _rate(step, training)
-        loss = dva_loss(model, *batch, weighting="velocity" if config.output == "v" else "uniform")
+        loss = dva_loss(model, batch.x0, batch.t, batch.codes, batch.face_mask, batch.noises, weighting, batch.weight)
         optimizer.zero_grad(set_to_none=True)
         accelerator.backward(loss.total)
         accelerator.clip_grad_norm_(model.parameters(), training.clip)
@@ -116,28 +118,6 @@ def train_autoencoder(
             _save_checkpoint(checkpoint, accelerator.unwrap_model(model), average, optimizer, done, history)
             saved = time.monotonic()
     return average.eval(), history
-
-
-def face_masks(parsing: np.ndarray) -> Tensor:
-    """Parsing uint8 [B,S,S] -> the training mask float32 [B,1,S,S]: all but background, clothes and hat."""
-    return torch.from_numpy(~np.isin(parsing, (BACKGROUND, CLOTH, HAT)))[:, None].float()
-
-
-def _batch(faces: FaceSet, conditions: Conditions, training: AutoencoderTraining, step: int, accelerator: Accelerator):
-    """Clean crops, steps, codes, masks and two noises of one training step."""
-    seed = [training.seed, step, accelerator.process_index]
-    rng = np.random.default_rng(seed)
-    rows = np.sort(rng.integers(0, len(faces.pictures), training.batch_size))
-    x0 = pictures_to_crops(faces.pictures[rows])
-    use_mean = torch.from_numpy(rng.random(len(rows)) < 0.5)[:, None]
-    z_id = torch.where(use_mean, conditions.clip_mean[rows], conditions.z_id[rows])
-    t = torch.from_numpy(rng.integers(0, 1000, len(rows)))
-    generator = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-    noises = [torch.randn(x0.shape, generator=generator) for _ in range(2)]
-    codes = torch.cat([z_id, conditions.z_lnd[rows]], dim=1)
-    tensors = x0, t, codes, face_masks(faces.parsing[rows]), *noises
-    *told, first, second = (tensor.to(accelerator.device) for tensor in tensors)
-    return *told, (first, second)
 
 
 def _rate(step: int, training: AutoencoderTraining) -> float:

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from ..autoencoder import DiffusionVideoAutoencoder
-from ..diffusion import invert
+from ..diffusion import decode, invert
 from ..editing.attributes import edit_identity
-from ..editing.detail import with_detail
 from ..pipeline import decode_clip
 from ..synthetic import (
     TRAIN_SEEDS,
@@ -24,7 +23,7 @@ from ..synthetic import (
     set_attribute,
 )
 from ..values import EncodedClip, Identity, NoiseMaps
-from .autoencoder import face_masks
+from .batches import face_masks
 from .rendered import pictures_to_crops
 
 
@@ -50,7 +49,6 @@ def calibrate(
     source = _render(people, seeds, model.config.image_size)
     crops = pictures_to_crops(source.pictures)
     clip = _encode(model, crops, config.steps)
-    unedited = _decode(model, clip, clip.identity)
     names, errors = model.attributes.names, {}
     for index, name in enumerate(names):
         wanted = [not person.attributes[name] for person in people]
@@ -62,7 +60,7 @@ def calibrate(
         for strength in config.strengths:
             model.attributes.strength[model.attributes.row(name)] = strength
             rows = [_toggled(model, clip, i, name, on) for i, on in enumerate(wanted)]
-            edited = with_detail(crops, unedited, _decode(model, clip, Identity(torch.cat(rows), clip.identity.model)))
+            edited = decode_clip(model, clip, Identity(torch.cat(rows), clip.identity.model))
             errors[name][strength] = _error(edited, truth, head) / _error(crops, truth, head)
         model.attributes.strength[model.attributes.row(name)] = min(errors[name], key=errors[name].get)
         progress("calibrate", index + 1, len(names))
@@ -77,17 +75,16 @@ def _render(people: list[Person], seeds: list[int], size: int) -> Rendered:
 def _encode(model: DiffusionVideoAutoencoder, crops: Tensor, steps: int) -> EncodedClip:
     """Pictures of as many people, where `pipeline.encode_clip` would take them for one."""
     identity, landmark_codes = model.encode_identity(crops), model.encode_landmarks(crops)
-    x_T = invert(model.eps(model.face_latent(identity, landmark_codes)), crops, steps)
-    return EncodedClip(crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name))
+    eps = model.eps(model.face_latent(identity, landmark_codes))
+    x_T = invert(eps, crops, steps)
+    return EncodedClip(
+        crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name), decode(eps, x_T, steps)
+    )
 
 
 def _toggled(model: DiffusionVideoAutoencoder, clip: EncodedClip, row: int, name: str, on: bool) -> Tensor:
     one = Identity(clip.identity.features[row : row + 1], clip.identity.model)
     return edit_identity(one, model.attributes, {name: 1.0 if on else -1.0}).features
-
-
-def _decode(model: DiffusionVideoAutoencoder, clip: EncodedClip, identity: Identity) -> Tensor:
-    return decode_clip(model, clip, identity, keep_detail=False)
 
 
 def _error(pictures: Tensor, truth: Tensor, head: Tensor) -> float:

@@ -41,6 +41,7 @@ class Recipe:
     loose: RenderPlan = RenderPlan(
         people=900, siblings=0, views=8, first_person=50_000, jitter=(0.05, 0.12, 0.15), occluded=0.1
     )
+    strangers: RenderPlan = RenderPlan(people=2400, siblings=1000, first_person=10_000)
     held_back: RenderPlan = RenderPlan(people=12, siblings=0, views=4, first_person=80_000, occluded=0.0)
     frames: int = 2000
     first_frame_person: int = 60_000
@@ -68,6 +69,7 @@ def train_demo(
     watch = Watch(progress, log=tensorboard_log(folder / "logs"))
     faces = render_face_set(recipe.faces, folder / "data" / "faces", progress=progress)
     loose = render_face_set(recipe.loose, folder / "data" / "loose", progress=progress)
+    strangers = render_face_set(recipe.strangers, folder / "data" / "strangers", progress=progress)
     held_back = render_face_set(recipe.held_back, folder / "data" / "held_back", progress=progress)
     both = joined(faces, loose)
     stage = _Stages(folder, device)
@@ -75,14 +77,16 @@ def train_demo(
     landmarks = stage("landmarks", lambda: train_landmarks(both, device=device, watch=watch))
     parser = stage("parser", lambda: train_parser(both, device=device, watch=watch))
     detector = stage("detector", lambda: _detector(recipe, device, watch))
-    conditions = conditions_of(identity, faces)
+    # The features of people that the identity net was not trained on are those that it will meet in use.
+    everyone = joined(faces, strangers)
+    conditions = conditions_of(identity, everyone)
     watched = held_back, conditions_of(identity, held_back)
     denoiser, history = train_autoencoder(
-        recipe.unet, recipe.autoencoder, faces, conditions, watched, folder, progress
+        recipe.unet, recipe.autoencoder, everyone, conditions, watched, folder, progress
     )
 
     model = assemble(denoiser, identity, landmarks, parser, detector)
-    directions = attribute_directions(conditions.z_id, faces)
+    directions = attribute_directions(conditions.z_id, everyone)
     model.attributes.load_state_dict(directions.state_dict())
     calibrate(model, recipe.calibration, progress)
     summary = {"recipe": asdict(recipe), "diagnoses": history, "seconds": stage.seconds, "machine": machine()}

@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..diffusion.ddim import decode, invert
+from .batches import face_masks
 from .objectives import estimated_x0, noisy
 from .rendered import FaceSet, pictures_to_crops
 
@@ -37,8 +38,6 @@ class Diagnosis:
 def diagnose(net, faces: FaceSet, conditions) -> tuple[Diagnosis, Tensor]:
     """Diagnoses the net on all pictures of `faces` (a few dozen). Returns also a picture [3,H,W] in 0..1: the sources,
     their 20-step reconstructions, and decodings of the same noise maps with the next person's identity."""
-    from .autoencoder import face_masks
-
     training = net.training
     net.eval()
     device = next(net.parameters()).device

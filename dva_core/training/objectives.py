@@ -39,29 +39,34 @@ def dva_loss(
     face_mask: Tensor,
     noises: tuple[Tensor, Tensor],
     weighting: Weighting = "uniform",
+    pixel_weight: Tensor | None = None,
 ) -> DvaLoss:
     """L_simple and L_reg of a batch, with one evaluation of the net over both noisy copies.
 
     net(x [2B,3,S,S], t [2B], cond [2B,C]) -> noise. x0: [B,3,S,S] in -1..1. t: int64 [B] in 0..999.
     cond: [B,C]. face_mask: [B,1,S,S], 1 on the face. noises: two independent standard normal [B,3,S,S].
+    pixel_weight: [B,1,S,S] for L_simple, all equal when left out.
     """
     noise = torch.cat(noises)
     x_t = noisy(x0.repeat(2, 1, 1, 1), t.repeat(2), noise)
     named = net(x_t, t.repeat(2), cond.repeat(2, 1))
+    weight = 1.0 if pixel_weight is None else pixel_weight.repeat(2, 1, 1, 1)
     estimates = estimated_x0(x_t, t.repeat(2), named) * face_mask.repeat(2, 1, 1, 1)
     return DvaLoss(
-        simple=simple_loss(named, noise, t.repeat(2), weighting).unflatten(0, (2, -1)).sum(dim=0),
+        simple=simple_loss(named, noise, t.repeat(2), weighting, weight).unflatten(0, (2, -1)).sum(dim=0),
         reg=regularisation_loss(*estimates.chunk(2)),
     )
 
 
-def simple_loss(named: Tensor, noise: Tensor, t: Tensor, weighting: Weighting = "uniform") -> Tensor:
+def simple_loss(
+    named: Tensor, noise: Tensor, t: Tensor, weighting: Weighting = "uniform", pixel_weight: Tensor | float = 1.0
+) -> Tensor:
     """Mean absolute error of the named noise [B,3,S,S] per picture, float32 [B] (Kim et al. 2023, Eq. 5).
 
     "uniform" is the published loss; "velocity" divides by sqrt(alpha_bar_t), which makes it the error of the
     velocity: late steps, where only the condition can tell the face, then count as much as early ones.
     """
-    error = _per_picture((named.float() - noise).abs())
+    error = _per_picture((named.float() - noise).abs() * pixel_weight)
     return error if weighting == "uniform" else error / _alpha_bar(t).sqrt()
 
 
