@@ -109,17 +109,22 @@ class DiffusionVideoAutoencoder(nn.Module):
         features = torch.cat([identity.features.expand(frames, -1), landmark_codes.codes], dim=1)
         return self.head(features.to(self.device)).cpu()
 
+    def parse(self, crops: Tensor, batch_size: int = 32) -> Tensor:
+        """Crops [T,3,S,S] in -1..1 -> which part of the face each pixel is, uint8 [T,S,S], CelebAMask-HQ's 19 ids."""
+
+        def classes(batch: Tensor) -> Tensor:
+            return self.parser(batch).argmax(dim=1)
+
+        return self._in_batches(classes, crops, batch_size).to(torch.uint8)
+
     def face_mask(self, crops: Tensor, for_video: bool = False, batch_size: int = 32) -> Tensor:
         """Crops [T,3,S,S] in -1..1 -> float32 [T,1,S,S], 1 on the head, 0 on background, clothes and hat.
 
         `for_video` is the mask for pasting: ears, neck and hair are 0 too.
         """
-        outside = torch.tensor(NOT_FACE_IN_VIDEO if for_video else NOT_FACE, device=self.device)
-
-        def inside(batch: Tensor) -> Tensor:
-            return rearrange(~torch.isin(self.parser(batch).argmax(dim=1), outside), "b h w -> b 1 h w")
-
-        return self._in_batches(inside, crops, batch_size)
+        outside = torch.tensor(NOT_FACE_IN_VIDEO if for_video else NOT_FACE)
+        inside = ~torch.isin(self.parse(crops, batch_size).long(), outside)
+        return rearrange(inside, "t h w -> t 1 h w").float()
 
     def eps(self, z_face: Tensor, batch_size: int = 16) -> Callable[[Tensor, Tensor], Tensor]:
         """The noise estimator of these faces, for the solvers: (x [T,3,S,S], t int64 [T]) -> noise [T,3,S,S].

@@ -26,10 +26,12 @@ from .editing.detail import with_detail
 from .errors import DvaError
 from .faces.alignment import crop_faces
 from .faces.detection import detect_faces
+from .faces.masks import edit_mask
 from .faces.pasting import paste_faces
 from .faces.tracking import track_face
-from .progress import Cancel, Progress, Watch, never, silent
-from .values import EncodedClip, FaceTrack, Identity, NoiseMaps
+from .memory import in_batches
+from .progress import Cancel, Preview, Progress, Watch, never, silent, unseen
+from .values import EncodedClip, FaceTrack, Identity, LandmarkCodes, NoiseMaps
 
 FRAMES_AT_ONCE = 16
 
@@ -45,15 +47,26 @@ def encode_clip(
 
     `steps` is the number of DDIM steps, for decoding too. Raises DvaError when the model has another crop size.
     """
-    size = model.config.image_size
-    if crops.shape[1:] != (3, size, size):
-        raise DvaError(f"The model {model.name} takes crops [T,3,{size},{size}], not {list(crops.shape)}.")
-    identity = model.encode_identity(crops)
-    landmark_codes = model.encode_landmarks(crops)
+    check_crops(model, crops)
+    identity, landmark_codes = model.encode_identity(crops), model.encode_landmarks(crops)
+    options = {"batch_size": batch_size, "progress": progress, "cancelled": cancelled}
+    return invert_clip(model, crops, identity, landmark_codes, steps, **options)
+
+
+def invert_clip(
+    model: DiffusionVideoAutoencoder, crops: Tensor, identity: Identity, landmark_codes: LandmarkCodes,
+    steps: int = 20, *, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+) -> EncodedClip:  # fmt: skip
+    """The second half of `encode_clip`: noise maps for identities and landmark codes that are known already.
+
+    Takes twice `steps` evaluations of the net for each frame: there, and back once without an edit.
+    """
+    check_crops(model, crops)
     z_face = model.face_latent(identity.mean(), landmark_codes)
-    watch = Watch("invert", len(crops) * steps, progress, cancelled)
+    watch = Watch("invert", 2 * len(crops) * steps, progress, cancelled)
     x_T = _solve(ddim.invert, model, crops, z_face, steps, batch_size, watch)
-    return EncodedClip(crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name))
+    unedited = _solve(ddim.decode, model, x_T, z_face, steps, batch_size, watch)
+    return EncodedClip(crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name), unedited)
 
 
 def edit_clip(model: DiffusionVideoAutoencoder, clip: EncodedClip, edits: Mapping[str, float]) -> Identity:
@@ -63,24 +76,25 @@ def edit_clip(model: DiffusionVideoAutoencoder, clip: EncodedClip, edits: Mappin
 
 def decode_clip(
     model: DiffusionVideoAutoencoder, clip: EncodedClip, identity: Identity, *, keep_detail: bool = True,
-    unedited: Tensor | None = None, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+    batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never, preview: Preview = unseen,
 ) -> Tensor:  # fmt: skip
     """Puts a clip together again with another identity (one row, or one for each frame): crops [T,3,S,S] in -1..1.
 
     With `keep_detail` the source's detail returns wherever the edit changes nothing, and the clip's own mean identity
-    gives the source itself. That takes the plain decode of the source: several edits of one clip share it by passing
-    `unedited`, made once with `decode_clip(model, clip, clip.identity.mean(), keep_detail=False)`.
+    gives the source itself. `preview` is shown every few frames as soon as they are decoded, [n,3,S,S] in -1..1.
     """
     z_face = model.face_latent(identity, clip.landmark_codes).expand(len(clip.crops), -1)
-    latents = [z_face]
-    if keep_detail and unedited is None:
-        latents.append(model.face_latent(clip.identity.mean(), clip.landmark_codes))
     steps, x_T = clip.noise_maps.steps, clip.noise_maps.x_T
-    watch = Watch("decode", len(latents) * len(x_T) * steps, progress, cancelled)
-    decoded = [_solve(ddim.decode, model, x_T, z, steps, batch_size, watch) for z in latents]
-    if not keep_detail:
-        return decoded[0]
-    return with_detail(clip.crops, decoded[1] if unedited is None else unedited, decoded[0])
+    watch = Watch("decode", len(x_T) * steps, progress, cancelled)
+    decoded = _solve(ddim.decode, model, x_T, z_face, steps, batch_size, watch, preview)
+    return with_detail(clip.crops, clip.unedited, decoded) if keep_detail else decoded
+
+
+def check_crops(model: DiffusionVideoAutoencoder, crops: Tensor) -> None:
+    """DvaError unless crops are [T,3,S,S] of the model's size, T at least 1."""
+    size = model.config.image_size
+    if crops.ndim != 4 or crops.shape[1:] != (3, size, size) or len(crops) == 0:
+        raise DvaError(f"The model {model.name} takes crops [T,3,{size},{size}], not {list(crops.shape)}.")
 
 
 # --- a video file ---
@@ -90,13 +104,12 @@ def decode_clip(
 class EditResult:
     """What `edit_video` found and made; further edits of the same clip can start from it.
 
-    `clip`, `unedited` (its plain decode) and `crops` (the edited faces), both float32 [V,3,S,S] in -1..1, hold the V
-    frames that have a face, in order. `seconds` is the time that each stage took.
+    `clip` and `crops` (the edited faces, float32 [V,3,S,S] in -1..1) hold the V frames that have a face, in order.
+    `seconds` is the time that each stage took.
     """
 
     track: FaceTrack
     clip: EncodedClip
-    unedited: Tensor
     identity: Identity
     crops: Tensor
     seconds: Mapping[str, float]
@@ -127,16 +140,14 @@ def edit_video(
         crops = read_crops(source, track, model.config.image_size)
     with _timed(seconds, "encode and invert"):
         clip = encode_clip(model, crops, steps, **options)
-    with _timed(seconds, "decode unedited"):
-        unedited = decode_clip(model, clip, clip.identity.mean(), keep_detail=False, **options)
     with _timed(seconds, "edit and decode"):
         identity = edit_clip(model, clip, edits)
-        edited = decode_clip(model, clip, identity, unedited=unedited, **options)
+        edited = decode_clip(model, clip, identity, **options)
     with _timed(seconds, "paste and write"):
         watch = Watch("paste and write", len(track.valid), progress, cancelled)
         frames = pasted_frames(model, source, track, crops, edited, watch)
         video.write_video(target, frames, track.frame_rate, audio_from=Path(source))
-    return EditResult(track, clip, unedited, identity, edited, seconds)
+    return EditResult(track, clip, identity, edited, seconds)
 
 
 def find_face(
@@ -145,13 +156,7 @@ def find_face(
     """Follows the largest face of a video. Raises DvaError when no frame has a face."""
     info = video.probe(source)
     watch = Watch("find face", info.frames or 0, progress, cancelled)
-
-    def frames() -> Iterator[np.ndarray]:
-        for frame in video.read_frames(source):
-            yield frame
-            watch.tick()
-
-    detections = detect_faces(model.detector, frames(), batch_size=FRAMES_AT_ONCE)
+    detections = detect_faces(model.detector, video.read_frames(source), FRAMES_AT_ONCE, watch)
     return track_face(detections, info.height, info.width, info.frame_rate)
 
 
@@ -184,8 +189,7 @@ def paste_edit(
     """Frames uint8 [T,H,W,3] with the faces of the V valid ones replaced; elsewhere untouched bit for bit."""
     if not track.valid.any():
         return frames
-    # What an edit adds may reach beyond the source's face, and what it removes beyond the edited one's.
-    mask = torch.maximum(model.face_mask(crops), model.face_mask(edited))
+    mask = edit_mask(model.parse(crops), model.parse(edited))
     return paste_faces(frames, edited, track, mask, source_crops=crops)
 
 
@@ -220,15 +224,21 @@ def _batches(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 def _solve(
     solver: Callable[..., Tensor], model: DiffusionVideoAutoencoder, x: Tensor, z_face: Tensor, steps: int,
-    batch_size: int, watch: Watch,
+    batch_size: int, watch: Watch, preview: Preview = unseen,
 ) -> Tensor:  # fmt: skip
     """Runs a solver over the clip a few frames at a time."""
-    parts = []
-    for x_part, z_part in zip(x.split(batch_size), z_face.split(batch_size), strict=True):
-        tick = len(x_part)
-        eps = model.eps(z_part, batch_size)
-        parts.append(solver(eps, x_part.to(model.device), steps, on_step=lambda *_, n=tick: watch.tick(n)).cpu())
-    return torch.cat(parts)
+    result = torch.empty(x.shape)
+
+    def solve(rows: slice) -> None:
+        count = len(x[rows])
+        eps = model.eps(z_face[rows], count)
+        with watch.undone_on_failure():
+            part = solver(eps, x[rows].to(model.device), steps, on_step=lambda *_: watch.tick(count)).cpu()
+        result[rows] = part
+        preview(part)
+
+    in_batches(solve, len(x), batch_size)
+    return result
 
 
 @contextmanager

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from .errors import Cancelled
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Progress = Callable[[str, int, int], None]
 """progress(stage, done, total); total is 0 while it is unknown."""
 Cancel = Callable[[], bool]
 """cancelled() -> whether to stop now."""
+Preview = Callable[["Tensor"], None]
+"""preview(pictures [n,3,S,S] in -1..1), called with results while others are still being made."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -22,6 +28,10 @@ def silent(stage: str, done: int, total: int) -> None:
 def never() -> bool:
     """The default cancelled: goes on."""
     return False
+
+
+def unseen(pictures: Tensor) -> None:
+    """The default preview: nobody looks."""
 
 
 class Watch:
@@ -37,6 +47,16 @@ class Watch:
         self._progress(self.stage, self.done, self.total)
         if self._cancelled():
             raise Cancelled(f"Stopped during '{self.stage}'.")
+
+    @contextmanager
+    def undone_on_failure(self) -> Iterator[None]:
+        """What was counted inside does not count if something is raised, as it will be tried again."""
+        before = self.done
+        try:
+            yield
+        except Exception:
+            self.done = before
+            raise
 
 
 @contextmanager

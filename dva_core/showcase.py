@@ -22,7 +22,8 @@ from .pipeline import EditResult, decode_clip, edit_clip, edit_video, paste_edit
 from .progress import Progress, Watch, silent
 from .values import EncodedClip, FaceTrack, Identity, LandmarkCodes
 
-DEMO_CLIP = Path(__file__).parent / "assets" / "demo.mp4"
+ASSETS = Path(__file__).parent / "assets"
+DEMO_CLIP = ASSETS / "demo.mp4"
 VIDEO_EDIT = {"Eyeglasses": 1.0}
 SHEET_EDITS: dict[str, dict[str, float]] = {
     "Eyeglasses": {"Eyeglasses": 1.0},
@@ -73,14 +74,14 @@ def _write_sheet(
     edits = {label: e for label, e in SHEET_EDITS.items() if set(e) <= set(model.attributes.names)}
     rows = np.linspace(0, len(result.clip.crops) - 1, SHEET_FRAMES).round().astype(int).tolist()
     frames = np.flatnonzero(result.track.valid)[rows].tolist()
-    clip, unedited, track = _frames_of(result.clip, rows), result.unedited[rows], track_part(result.track, frames)
+    clip, track = _frames_of(result.clip, rows), track_part(result.track, frames)
     source = np.stack([f for i, f in enumerate(video.read_frames(DEMO_CLIP)) if i in frames])
-    pictures = {"source": source, "reconstruction": paste_edit(model, source, track, clip.crops, unedited)}
+    pictures = {"source": source, "reconstruction": paste_edit(model, source, track, clip.crops, clip.unedited)}
     before = judges.answers(clip.crops)
     success = {}
     watch = Watch("draw sheet", len(edits), progress)
     for label, wanted in edits.items():
-        crops = decode_clip(model, clip, edit_clip(model, result.clip, wanted), unedited=unedited)
+        crops = decode_clip(model, clip, edit_clip(model, result.clip, wanted))
         pictures[label] = paste_edit(model, source, track, clip.crops, crops)
         after = judges.answers(crops)
         success[label.replace("\n", " ")] = all(flipped(before, after, name, s > 0) for name, s in wanted.items())
@@ -96,7 +97,7 @@ def _write_sheet(
 def _report(
     model: DiffusionVideoAutoencoder, judges: Judges, result: EditResult, success: dict[str, bool]
 ) -> dict[str, Any]:
-    x, y = (result.clip.crops + 1) / 2, (result.unedited + 1) / 2
+    x, y = (result.clip.crops + 1) / 2, (result.clip.unedited + 1) / 2
     who_before, who_after = judges.identity_features(result.clip.crops), judges.identity_features(result.crops)
     return {
         "model": model.name,
@@ -122,6 +123,7 @@ def _frames_of(clip: EncodedClip, rows: Sequence[int]) -> EncodedClip:
         Identity(clip.identity.features[rows], clip.identity.model),
         LandmarkCodes(clip.landmark_codes.codes[rows], clip.landmark_codes.model),
         replace(clip.noise_maps, x_T=clip.noise_maps.x_T[rows]),
+        clip.unedited[rows],
     )
 
 

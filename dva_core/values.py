@@ -105,25 +105,27 @@ class NoiseMaps(Stored):
 
 @dataclass(frozen=True, eq=False)
 class EncodedClip(Stored):
-    """A clip taken apart: crops float32 [T,3,S,S] in -1..1, and for each its identity, landmarks, noise."""
+    """A clip taken apart: crops float32 [T,3,S,S] in -1..1, and for each its landmarks and noise.
+
+    `identity` has a row for each frame, or one for the clip. `unedited`: the plain decode of the noise maps with the
+    mean identity, [T,3,S,S] in -1..1; what it lacks of the crops is the detail that few steps lose.
+    """
 
     crops: Tensor
     identity: Identity
     landmark_codes: LandmarkCodes
     noise_maps: NoiseMaps
+    unedited: Tensor
 
     def __post_init__(self) -> None:
         _check_tensor("EncodedClip.crops", self.crops, ("T", 3, "S", "S"))
-        counts = [
-            len(self.crops),
-            len(self.identity.features),
-            len(self.landmark_codes.codes),
-            len(self.noise_maps.x_T),
-        ]
-        if len(set(counts)) > 1:
+        _check_tensor("EncodedClip.unedited", self.unedited, ("T", 3, "S", "S"))
+        frames = len(self.crops)
+        counts = [frames, len(self.landmark_codes.codes), len(self.noise_maps.x_T), len(self.unedited)]
+        if len(set(counts)) > 1 or len(self.identity.features) not in (1, frames):
             raise DvaError(
-                "EncodedClip needs as many crops as identities, landmark codes and noise maps, not "
-                f"{', '.join(map(str, counts))}."
+                "EncodedClip needs as many landmark codes, noise maps and decodes as crops, and one identity or as "
+                f"many, not {', '.join(map(str, counts))} and {len(self.identity.features)}."
             )
         makers = {self.identity.model, self.landmark_codes.model, self.noise_maps.model}
         if len(makers) > 1:

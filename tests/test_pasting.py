@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dva_core.errors import DvaError
 from dva_core.faces.alignment import crop_faces
-from dva_core.faces.pasting import paste_faces
+from dva_core.faces.pasting import mask_in_frames, paste_faces
 from dva_core.values import FaceTrack
 
 from .pictures import centroid, dots, in_quad, square
@@ -21,6 +21,10 @@ SIZE = 64
 
 def noise_frames(count: int = 1, height: int = 180, width: int = 240) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def as_float(frames: np.ndarray) -> np.ndarray:
+    return frames.astype(np.float32) / 255
 
 
 def one_face(frame: np.ndarray, quad: np.ndarray) -> FaceTrack:
@@ -72,6 +76,55 @@ def test_outside_the_mask_nothing_changes_and_inside_it_does(quad, with_source):
     assert np.array_equal(frames, before)
 
 
+@pytest.mark.parametrize("with_source", [True, False])
+def test_float_frames_change_like_bytes_but_unrounded(with_source):
+    quad, frames = QUADS["enlarged"], noise_frames()
+    track, source = one_face(frames[0], quad), crop_faces(frames, quad[None], SIZE)
+    edited, options = -0.9 * source, {"source_crops": source if with_source else None}
+    bytes_, floats = (paste_faces(given, edited, track, disc(0.4), **options) for given in (frames, as_float(frames)))
+    assert floats.dtype == np.float32 and floats.min() >= 0 and floats.max() <= 1
+    assert np.abs(floats * 255 - bytes_).max() <= 0.5 + 1e-3
+    levels = floats[0][distance_from_middle(frames[0], quad) < 0.3] * 255
+    assert np.abs(levels - levels.round()).mean() > 0.1
+
+
+def test_float_frames_keep_what_leaves_the_range_where_nothing_changes():
+    quad = QUADS["enlarged"]
+    frames = as_float(noise_frames()) * 3 - 1
+    track, source = one_face(frames[0], quad), torch.zeros(1, 3, SIZE, SIZE)
+    assert np.array_equal(paste_faces(frames, source, track, disc(0.3), source_crops=source), frames)
+    pasted = paste_faces(frames, source + 0.5, track, disc(0.3), source_crops=source)[0]
+    distance = distance_from_middle(frames[0], quad)
+    assert np.array_equal(pasted[distance > 0.35], frames[0][distance > 0.35])
+    inside = pasted[distance < 0.2]
+    assert inside.min() >= 0 and inside.max() <= 1
+
+
+@pytest.mark.parametrize("mask_frames", [1, 2])
+def test_a_mask_for_the_frames_limits_the_change(mask_frames):
+    quad, frames = QUADS["enlarged"], np.full((2, 180, 240, 3), 100, np.uint8)
+    track = FaceTrack(np.zeros((2, 68, 2)), np.stack([quad] * 2), np.ones(2, bool), 180, 240, Fraction(25))
+    source = crop_faces(frames, track.quads, SIZE)
+    limit = np.zeros((mask_frames, 180, 240), np.float32)
+    limit[-1, :, :118] = 0.5
+    pasted = paste_faces(frames, source + 0.1, track, disc(0.4).expand(2, -1, -1, -1), 0.0, source, limit)
+    assert np.array_equal(pasted[:, :, 118:], frames[:, :, 118:])
+    assert (pasted[1, 92, 110] == 106).all()  # half of 0.1 of 127.5 levels
+    assert (pasted[0, 92, 110] == (106 if mask_frames == 1 else 100)).all()
+
+
+@pytest.mark.parametrize("quad", QUADS.values(), ids=QUADS)
+def test_the_mask_in_the_frames_is_how_much_of_a_change_arrives(quad):
+    frame = np.full((180, 240, 3), 0.5, np.float32)
+    source, track = torch.zeros(1, 3, SIZE, SIZE), one_face(frame, quad)
+    pasted = paste_faces([frame], source + 0.04, track, disc(0.4), 0.1, source_crops=source)
+    arrived = (pasted - frame)[..., 0] / 0.02
+    mask = mask_in_frames(track, disc(0.4), 0.1)
+    assert mask.shape == (1, 180, 240) and mask.dtype == np.float32
+    np.testing.assert_allclose(mask, arrived, atol=1e-3)
+    assert mask.max() > 0.99
+
+
 @pytest.mark.parametrize("size", [64, 256])
 @pytest.mark.parametrize("half", [24.0, 61.0, 150.0])
 @pytest.mark.parametrize("with_source", [True, False])
@@ -83,9 +136,7 @@ def test_a_change_lands_at_its_place_within_a_tenth_of_a_pixel(size, half, with_
     spot = dots(size, size, where * size - 0.5, sigma=size / 20)
     edited = torch.from_numpy(spot).float().permute(2, 0, 1)[None] / 127.5 - 1
     mask = torch.ones(1, 1, size, size)
-    pasted = paste_faces(
-        [frame], edited, one_face(frame, quad), mask, source_crops=source if with_source else None
-    )[0]
+    pasted = paste_faces([frame], edited, one_face(frame, quad), mask, source_crops=source if with_source else None)[0]
     weights = pasted[..., 0].astype(float) - 40
     assert weights.max() > 120
     np.testing.assert_allclose(centroid(weights.clip(min=0)), in_quad(quad, where)[0], atol=0.1)
@@ -147,6 +198,7 @@ def test_frames_without_a_face_pass_and_crops_go_to_the_frames_that_have_one():
     crops = torch.stack([torch.full((3, SIZE, SIZE), -1.0), torch.full((3, SIZE, SIZE), 1.0)])
     pasted = paste_faces(iter(frames), crops, track, disc(0.4).expand(2, -1, -1, -1))
     assert np.array_equal(pasted[1:3], frames[1:3])
+    assert mask_in_frames(track, disc(0.4).expand(2, -1, -1, -1)).any(axis=(1, 2)).tolist() == valid.tolist()
     assert (pasted[0, 92, 118] == 0).all() and (pasted[3, 92, 118] == 255).all()
 
 
@@ -165,3 +217,15 @@ def test_numbers_that_do_not_fit_are_told():
         paste_faces(frames, crops.expand(2, -1, -1, -1), track, disc(0.4))
     with pytest.raises(DvaError, match="1 frames, but 2"):
         paste_faces(noise_frames(2), crops, track, disc(0.4))
+    with pytest.raises(DvaError, match="1 frames with a face"):
+        mask_in_frames(track, disc(0.4).expand(2, -1, -1, -1))
+
+
+def test_frames_and_masks_of_another_kind_or_size_are_told():
+    frames, crops = noise_frames(), torch.ones(1, 3, SIZE, SIZE)
+    track = one_face(frames[0], QUADS["enlarged"])
+    for wrong in (frames[:, :90], frames[..., :1], frames.astype(np.float64)):
+        with pytest.raises(DvaError, match=r"needs frames uint8 or float32 \[180, 240, 3\]"):
+            paste_faces(wrong, crops, track, disc(0.4))
+    with pytest.raises(DvaError, match=r"must be \[1, 180, 240\]"):
+        paste_faces(frames, crops, track, disc(0.4), frame_mask=np.ones((1, 64, 64), np.float32))

@@ -12,7 +12,7 @@ from dva_core import video
 from dva_core.autoencoder import DiffusionVideoAutoencoder
 from dva_core.editing.attributes import CELEBA_ATTRIBUTES
 from dva_core.errors import Cancelled, DvaError
-from dva_core.pipeline import decode_clip, edit_clip, edit_video, encode_clip
+from dva_core.pipeline import decode_clip, edit_clip, edit_video, encode_clip, invert_clip
 from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
 from dva_core.values import EncodedClip
 
@@ -43,15 +43,24 @@ def test_the_unedited_clip_comes_back_exactly(model, clip):
 
 def test_an_edit_changes_the_picture_and_its_opposite_changes_it_otherwise(model, clip):
     on, off = (decode_clip(model, clip, edit_clip(model, clip, {"Eyeglasses": s}), keep_detail=False) for s in (1, -1))
-    unedited = decode_clip(model, clip, clip.identity.mean(), keep_detail=False)
-    assert not torch.allclose(on, unedited, atol=1e-3)
+    assert not torch.allclose(on, clip.unedited, atol=1e-3)
     assert not torch.allclose(on, off, atol=1e-3)
 
 
-def test_several_edits_share_the_unedited_decode(model, clip):
-    identity = edit_clip(model, clip, {"Eyeglasses": 1.0})
-    unedited = decode_clip(model, clip, clip.identity.mean(), keep_detail=False)
-    assert torch.equal(decode_clip(model, clip, identity, unedited=unedited), decode_clip(model, clip, identity))
+def test_the_plain_decode_comes_with_the_clip(model, clip):
+    assert torch.equal(decode_clip(model, clip, clip.identity.mean(), keep_detail=False), clip.unedited)
+
+
+def test_a_clip_may_be_encoded_with_one_identity_that_is_known_already(model, clip):
+    again = invert_clip(model, clip.crops, clip.identity.mean(), clip.landmark_codes, STEPS)
+    assert torch.equal(again.noise_maps.x_T, clip.noise_maps.x_T)
+
+
+def test_decoded_frames_are_shown_as_they_come(model, clip):
+    shown = []
+    decoded = decode_clip(model, clip, clip.identity.mean(), keep_detail=False, batch_size=2, preview=shown.append)
+    assert [len(part) for part in shown] == [2, 2, 1]
+    assert torch.equal(torch.cat(shown), decoded)
 
 
 def test_results_do_not_depend_on_the_batch_size(model, clip):

@@ -1,4 +1,4 @@
-"""One person followed through a clip by the overlap of boxes."""
+"""People followed through a clip by the overlap of boxes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dva_core.encoders import FaceDetectorNet, LandmarkNet, TwoPassDetector
 from dva_core.errors import DvaError
 from dva_core.faces.alignment import face_quads, smooth_quads
 from dva_core.faces.detection import FaceDetection, detect_faces
-from dva_core.faces.tracking import track_face
+from dva_core.faces.tracking import follow_faces, landmarks_to_track, track_face
 from dva_core.values import FaceTrack
 
 from .pictures import face_landmarks
@@ -28,6 +28,10 @@ def face(x: float, y: float = 100.0, eye_distance: float = 20.0) -> FaceDetectio
 
 def track(detections: list[list[FaceDetection]], **options) -> FaceTrack:
     return track_face(detections, 200, 300, RATE, **options)
+
+
+def everybody(detections: list[list[FaceDetection]], **options) -> list[FaceTrack]:
+    return follow_faces(detections, 200, 300, RATE, **options)
 
 
 def followed(found: FaceTrack) -> list[float]:
@@ -78,12 +82,59 @@ def test_a_face_that_moved_while_hidden_is_still_the_same():
     assert track(frames).valid.sum() == 4
 
 
+def test_everybody_is_found_from_left_to_right():
+    frames = [[face(250, eye_distance=10), face(60 + t, eye_distance=15), face(150, eye_distance=25)] for t in range(6)]
+    frames[2].pop()
+    tracks = everybody(frames)
+    assert [np.mean(followed(found)) for found in tracks] == pytest.approx([62.5, 150, 250])
+    assert [found.valid.sum() for found in tracks] == [6, 5, 6]
+
+
+def test_who_is_seen_for_a_moment_only_is_left_out():
+    frames = [[face(60)] for _ in range(60)]
+    frames[20:22] = [[*faces, face(250)] for faces in frames[20:22]]  # 2 of 60 frames
+    assert len(everybody(frames)) == 1
+    frames[22].append(face(250))
+    assert len(everybody(frames)) == 2
+    assert len(everybody(frames[15:25])) == 2 and len(everybody(frames[20:21])) == 2  # much of a short clip
+
+
+def test_a_moment_counts_when_nobody_is_seen_longer():
+    frames: list[list[FaceDetection]] = [[] for _ in range(60)]
+    frames[7], frames[40] = [face(200)], [face(90)]
+    assert [followed(found) for found in everybody(frames)] == [pytest.approx([90]), pytest.approx([200])]
+
+
+def test_faces_of_a_few_pixels_are_not_looked_at():
+    small = 1.9  # the square is four eye distances wide
+    tracks = everybody([[face(60, eye_distance=small), face(200, eye_distance=2.1)]] * 4)
+    assert [followed(found) for found in tracks] == [pytest.approx([200] * 4)]
+    with pytest.raises(DvaError, match="No face was found"):
+        everybody([[face(60, eye_distance=small)]] * 4)
+
+
+def test_known_landmarks_become_a_track_and_useless_ones_invalid_frames():
+    landmarks = np.stack([face_landmarks((100.0 + t, 80.0), 20.0) for t in range(6)])
+    given = np.array([True, True, False, True, True, True])
+    landmarks[3] = np.nan
+    landmarks[4] = 50.0  # all in one point
+    found = landmarks_to_track(landmarks.astype(np.float32), given, 200, 300, RATE)
+    assert found.valid.tolist() == [True, True, False, False, False, True]
+    np.testing.assert_array_equal(found.landmarks[found.valid], landmarks[found.valid])
+    assert np.isnan(found.landmarks[~found.valid]).all()
+    np.testing.assert_array_equal(found.quads, smooth_quads(found.landmarks, found.valid))
+    with pytest.raises(DvaError, match="None of the 6 frames"):
+        landmarks_to_track(landmarks, np.zeros(6, bool), 200, 300, RATE)
+
+
 def test_quads_are_smoothed_unless_told_not_to():
     rng = np.random.default_rng(0)
     frames = [[face(100 + rng.normal(0, 2))] for _ in range(12)]
     landmarks = np.stack([faces[0].landmarks for faces in frames])
     np.testing.assert_array_equal(track(frames).quads, smooth_quads(landmarks))
-    np.testing.assert_array_equal(track(frames, smooth=False).quads, face_quads(landmarks))
+    np.testing.assert_array_equal(track(frames, smooth=0).quads, face_quads(landmarks))
+    trembling = [np.diff(track(frames, smooth=amount).quads, axis=0).std() for amount in (0, 0.5, 1, 3)]
+    assert trembling == sorted(trembling, reverse=True)
 
 
 def test_no_face_anywhere_is_told():

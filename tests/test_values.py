@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -27,6 +28,7 @@ def encoded_clip(frames: int = 3) -> EncodedClip:
         Identity(torch.randn(frames, 512), "demo"),
         LandmarkCodes(torch.rand(frames, 102), "demo"),
         NoiseMaps(torch.randn(frames, 3, 8, 8), 20, "ddim", "demo"),
+        torch.rand(frames, 3, 8, 8),
     )
 
 
@@ -117,7 +119,7 @@ def test_a_clip_refuses_parts_that_do_not_belong_together():
     clip = encoded_clip()
     short = LandmarkCodes(torch.rand(2, 102), "demo")
     with pytest.raises(DvaError, match="as many"):
-        EncodedClip(clip.crops, clip.identity, short, clip.noise_maps)
+        replace(clip, landmark_codes=short)
     stranger = Identity(clip.identity.features, "other")
     with pytest.raises(DvaError, match="different models"):
-        EncodedClip(clip.crops, stranger, clip.landmark_codes, clip.noise_maps)
+        replace(clip, identity=stranger)

@@ -84,7 +84,7 @@ def evaluate(
     """
     cases = [case for case in CASES if case.attribute in model.attributes.names]
     people = held_out_people(clips, seed)
-    watch = Watch("evaluate", clips * (3 + len(cases)), progress, cancelled)
+    watch = Watch("evaluate", clips * (2 + len(cases)), progress, cancelled)
     measured = [_measure_clip(model, judges, person, frames, cases, batch_size, watch) for person in people]
     report = {
         "model": model.name,
@@ -113,29 +113,29 @@ def _measure_clip(
     x = scene.crops(source.frames)
     clip = encode_clip(model, x, STEPS, batch_size=batch_size)
     watch.tick()
-    unedited = decode_clip(model, clip, clip.identity.mean(), keep_detail=False, batch_size=batch_size)
-    watch.tick()
     few = encode_clip(model, x[::FINE_EVERY], FINE_STEPS, batch_size=batch_size)
-    fine = decode_clip(model, few, few.identity.mean(), keep_detail=False, batch_size=batch_size)
     watch.tick()
     edits = {}
     for case in cases:
-        edits[case.name] = _measure_edit(model, judges, source, scene, clip, unedited, case, batch_size)
+        edits[case.name] = _measure_edit(model, judges, source, scene, clip, case, batch_size)
         watch.tick()
-    reconstruction = {STEPS: _picture_metrics(x, unedited), FINE_STEPS: _picture_metrics(x[::FINE_EVERY], fine)}
+    reconstruction = {
+        STEPS: _picture_metrics(x, clip.unedited),
+        FINE_STEPS: _picture_metrics(few.crops, few.unedited),
+    }
     return ClipMeasured(reconstruction, edits, int((~scene.track.valid).sum()))
 
 
 def _measure_edit(
     model: DiffusionVideoAutoencoder, judges: Judges, source: RenderedClip, scene: _Aligned, clip: EncodedClip,
-    unedited: Tensor, case: EditCase, batch_size: int,
+    case: EditCase, batch_size: int,
 ) -> EditMeasured:  # fmt: skip
     """Toggles the attribute, in the model and in the renderer, and compares."""
     wanted = not source.person.attributes[case.attribute]
     changed_person = set_attribute(source.person, case.attribute, wanted)
     perfect = render_clip(source.person.seed, len(source.frames), person=changed_person)
     identity = edit_clip(model, clip, {case.attribute: SCALE if wanted else -SCALE})
-    y = decode_clip(model, clip, identity, unedited=unedited, batch_size=batch_size)
+    y = decode_clip(model, clip, identity, batch_size=batch_size)
     x, truth = clip.crops, scene.crops(perfect.frames)
     head = scene.head(source.parsing) | scene.head(perfect.parsing)
     before, after, ideal = judges.answers(x), judges.answers(y), judges.answers(truth)

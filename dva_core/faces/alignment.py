@@ -40,21 +40,19 @@ def face_quads(landmarks: np.ndarray) -> np.ndarray:
     return _corners(*face_axes(landmarks))
 
 
-def smooth_quads(landmarks: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+def smooth_quads(landmarks: np.ndarray, valid: np.ndarray | None = None, smooth: float = 1.0) -> np.ndarray:
     """The same corners, smoothed by a Gaussian along time within each run of valid frames.
 
-    landmarks: [T,68,2]; valid: bool [T], all when left out. Rows of invalid frames are NaN.
+    landmarks: [T,68,2]; valid: bool [T], all when left out. `smooth` multiplies the published widths of the Gaussian;
+    0 smooths nothing. Rows of invalid frames are NaN.
     """
     axes = face_axes(landmarks)
     runs, count = label(np.ones(len(landmarks), bool) if valid is None else valid)
     quads = np.full((len(landmarks), 4, 2), np.nan)
     for run in range(1, count + 1):
         sigmas = (CENTRE_SIGMA, AXES_SIGMA, AXES_SIGMA)
-        smooth = (
-            gaussian_filter1d(axis[runs == run], sigma, axis=0, mode="reflect", truncate=4.0)
-            for axis, sigma in zip(axes, sigmas, strict=True)
-        )
-        quads[runs == run] = _corners(*smooth)
+        steady = (_smoothed(axis[runs == run], smooth * sigma) for axis, sigma in zip(axes, sigmas, strict=True))
+        quads[runs == run] = _corners(*steady)
     return quads
 
 
@@ -83,6 +81,13 @@ def crop_faces(frames: Iterable[np.ndarray], quads: np.ndarray, size: int, faith
     if count != len(quads):
         raise DvaError(f"There must be one quad for each frame, but there are {len(quads)} quads and {count} frames.")
     return crops
+
+
+def _smoothed(vectors: np.ndarray, sigma: float) -> np.ndarray:
+    """Vectors [T,2] under a Gaussian along time, its width in frames."""
+    if sigma == 0:
+        return vectors
+    return gaussian_filter1d(vectors, sigma, axis=0, mode="reflect", truncate=4.0)
 
 
 def _crop(frame: np.ndarray, quad: np.ndarray, size: int, faithful: bool) -> Tensor:

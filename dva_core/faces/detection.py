@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 
 from ..encoders import FaceDetector
+from ..progress import Watch
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +25,18 @@ class FaceDetection:
 
 
 def detect_faces(
-    detector: FaceDetector, frames: Iterable[np.ndarray], batch_size: int = 16
+    detector: FaceDetector, frames: Iterable[np.ndarray], batch_size: int = 16, watch: Watch | None = None
 ) -> list[list[FaceDetection]]:
-    """The faces of each frame uint8 [H,W,3], any size but all the same; at most `batch_size` frames are held."""
+    """The faces of each frame uint8 [H,W,3], any size but all the same; at most `batch_size` frames are held.
+
+    `watch` is told of every frame.
+    """
     frames = iter(frames)
     found: list[list[FaceDetection]] = []
     while batch := list(islice(frames, batch_size)):
         for faces in detector.detect(np.stack(batch)):
             rows = zip(faces.boxes, faces.scores, faces.landmarks, strict=True)
             found.append([FaceDetection(box, float(score), landmarks) for box, score, landmarks in rows])
+        if watch is not None:
+            watch.tick(len(batch))
     return found
