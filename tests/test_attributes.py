@@ -70,7 +70,7 @@ def test_a_larger_scale_ends_farther_out(directions, identity):
     torch.testing.assert_close(component(edited, directions, "Eyeglasses"), place, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("move", ["to_class", "along"])
+@pytest.mark.parametrize("move", ["to_class", "along", "along_plain"])
 def test_scale_zero_changes_nothing_at_all(directions, identity, move):
     edited = edit_identity(identity, directions, {"Eyeglasses": 0.0, "Bangs": 0.0}, move=move)
     assert torch.equal(edited.features, identity.features)
@@ -98,10 +98,11 @@ def test_the_source_is_left_as_it_was(directions, identity):
     assert torch.equal(identity.features, before)
 
 
-def test_the_published_move_is_applied_when_asked_for(directions, identity):
-    edited = edit_identity(identity, directions, {"Eyeglasses": 0.3}, move="along")
+@pytest.mark.parametrize(("move", "normalized"), [("along", True), ("along_plain", False)])
+def test_the_published_moves_are_applied_when_asked_for(directions, identity, move, normalized):
+    edited = edit_identity(identity, directions, {"Eyeglasses": 0.3}, move=move)
     weight = directions.weight[directions.row("Eyeglasses")]
-    expected = move_along(identity.features, weight, directions.mean, directions.std, 0.3)
+    expected = move_along(identity.features, weight, directions.mean, directions.std, 0.3, normalized)
     torch.testing.assert_close(edited.features, expected)
     torch.testing.assert_close(edited.features.norm(dim=1), torch.ones(3))
 

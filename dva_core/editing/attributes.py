@@ -24,7 +24,7 @@ CELEBA_ATTRIBUTES = (
 )  # fmt: skip
 """The attributes of CelebA (Liu et al. 2015) in its order: the rows of every table of directions."""
 
-Move = Literal["to_class", "along"]
+Move = Literal["to_class", "along", "along_plain"]
 
 
 class AttributeDirections(nn.Module):
@@ -68,7 +68,8 @@ def edit_identity(
     the midpoint between people without and with the attribute (-1: on the other side). Smaller scales go that part
     of the way, larger ones end proportionally farther out. Several attributes are reached together by the shortest
     way, so their order does not matter. Needs rows whose reach is known.
-    "along": the published move (Kim et al. 2023, Sec. 3.4), one attribute after the other: see `move_along`.
+    "along", "along_plain": the published moves (Kim et al. 2023, Sec. 3.4) in normalised and in plain features, one
+    attribute after the other: see `move_along`.
 
     Raises DvaError for attributes that the table does not know and scales that are no finite number.
     """
@@ -84,7 +85,8 @@ def edit_identity(
         features = _move_to_class(features, directions, wanted)
     else:
         for row, scale in wanted.items():
-            features = move_along(features, directions.weight[row], directions.mean, directions.std, scale)
+            normalized = move == "along"
+            features = move_along(features, directions.weight[row], directions.mean, directions.std, scale, normalized)
     return replace(identity, features=features.to(identity.features.device))
 
 

@@ -31,13 +31,19 @@ def opened(path: str | Path | None) -> Iterator[av.container.InputContainer | No
         yield container if container.streams.audio else None
 
 
+def origin(source: av.container.InputContainer) -> Fraction:
+    """When the first frame is shown, in seconds."""
+    video = source.streams.video
+    return (video[0].start_time or 0) * video[0].time_base if video else Fraction(0)
+
+
 class Track:
     """The first sound track of an open file, given out piece by piece for an mp4 that is being written."""
 
     def __init__(self, source: av.container.InputContainer, output: av.container.OutputContainer):
         stream = source.streams.audio[0]
         copied = stream.codec_context.name in _COPIED
-        self._origin = _origin(source)
+        self._origin = origin(source)
         packets = _copied(source, stream, output) if copied else _encoded(source, stream, output)
         self._packets = _reading(Path(source.name), packets)
         self._next = next(self._packets, None)
@@ -61,12 +67,6 @@ class Track:
 def _reading(path: Path, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
     with reading(path):
         yield from packets
-
-
-def _origin(source: av.container.InputContainer) -> Fraction:
-    """When the first frame is shown, in seconds."""
-    video = source.streams.video
-    return (video[0].start_time or 0) * video[0].time_base if video else Fraction(0)
 
 
 def _copied(
