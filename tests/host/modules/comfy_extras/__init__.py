@@ -1,0 +1,1 @@
+"""Stand-in for the core nodes that live outside of `nodes`."""
