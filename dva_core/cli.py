@@ -202,8 +202,9 @@ def _train_demo(options: argparse.Namespace) -> None:
 
 def _info(options: argparse.Namespace) -> None:
     from .evaluation.report import table
+    from .weights.bundle import about_model
 
-    model = _load_model(options)
+    model, about = _load_model(options), about_model(options.model)
     size = model.config.image_size
     print(
         table(
@@ -215,6 +216,7 @@ def _info(options: argparse.Namespace) -> None:
             ]
         )
     )
+    print(f"Licence: {about['licence']}; {about['provenance']}.")
     print("It can edit: " + ", ".join(model.attributes.names))
 
 

@@ -14,7 +14,7 @@ from dva_core import tensorfile
 from dva_core.errors import DvaError
 from dva_core.values import Identity
 from dva_core.weights import load_model, save_bundle
-from dva_core.weights.bundle import KIND, SHIPPED
+from dva_core.weights.bundle import KIND, SHIPPED, about_model
 
 from .tiny_model import TINY, crops, tiny_model
 
@@ -34,6 +34,16 @@ def test_a_loaded_model_does_what_the_saved_one_did(bundle):
     assert torch.allclose(before.features, after.features, atol=1e-2)
     z_face = saved.face_latent(before, saved.encode_landmarks(x))
     assert (saved.eps(z_face)(x, t) - loaded.eps(z_face)(x, t)).abs().mean() < 1e-3
+
+
+def test_a_bundle_tells_its_licence_and_where_it_comes_from(bundle):
+    about = about_model(bundle)
+    assert (about["licence"], about["provenance"], about["summary"]) == ("MIT", "random numbers", {"steps": 12})
+
+
+def test_a_bundle_may_be_read_by_whoever_may_read_other_files(bundle, tmp_path):
+    (tmp_path / "other").touch()
+    assert bundle.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_loaded_model_is_ready_for_use(bundle):

@@ -131,7 +131,7 @@ def test_ctrl_c_ends_with_one_line_and_no_half_file(tmp_path):
 def test_info_says_what_a_model_can_edit(bundle, capsys):
     assert main(["info", "--model", str(bundle), "--device", "cpu"]) == 0
     said = capsys.readouterr().out
-    assert "tiny" in said and "32 x 32" in said and "Eyeglasses" in said
+    assert "tiny" in said and "32 x 32" in said and "Eyeglasses" in said and "Licence: MIT" in said
 
 
 def test_numbers_that_make_no_sense_are_refused_by_the_options(capsys):

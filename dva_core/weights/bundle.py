@@ -57,6 +57,11 @@ def load_model(
     return model.to(device).eval().requires_grad_(False)
 
 
+def about_model(name_or_path: str | Path = "demo") -> dict[str, Any]:
+    """What a bundle says of itself: "config", "summary" of its training, "licence", "provenance"."""
+    return tensorfile.read(_bundle_path(name_or_path), KIND)[0]
+
+
 def _bundle_path(name_or_path: str | Path) -> Path:
     shipped = SHIPPED / f"{name_or_path}.safetensors"
     if shipped.parent == SHIPPED and shipped.is_file():
