@@ -62,6 +62,11 @@ def invert_clip(
     Takes twice `steps` evaluations of the net for each frame: there, and back once without an edit.
     """
     check_crops(model, crops)
+    if len(landmark_codes.codes) != len(crops):
+        raise DvaError(
+            f"There are {len(crops)} crops and {len(landmark_codes.codes)} landmark codes; encode as many as there are "
+            "crops."
+        )
     z_face = model.face_latent(identity.mean(), landmark_codes)
     watch = Watch("invert", 2 * len(crops) * steps, progress, cancelled)
     x_T = _solve(ddim.invert, model, crops, z_face, steps, batch_size, watch)

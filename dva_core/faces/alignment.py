@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d, label
 from torch import Tensor
 
 from ..errors import DvaError
+from ..values import FaceTrack
 from .warping import bounds, crop_to_frame, shift, side_length, warp
 
 # Kim et al. 2023 follow Tzaban et al. 2022 (Stitch it in Time): the centre is smoothed less than size and turn.
@@ -88,6 +89,12 @@ def _smoothed(vectors: np.ndarray, sigma: float) -> np.ndarray:
     if sigma == 0:
         return vectors
     return gaussian_filter1d(vectors, sigma, axis=0, mode="reflect", truncate=4.0)
+
+
+def crop_track(frames: Iterable[np.ndarray], track: FaceTrack, size: int) -> Tensor:
+    """The crops of a clip's V frames that have a face: float32 [V,3,size,size] in -1..1. Takes all its frames."""
+    with_face = (frame for frame, valid in zip(frames, track.valid, strict=True) if valid)
+    return crop_faces(with_face, track.quads[track.valid], size)
 
 
 def _crop(frame: np.ndarray, quad: np.ndarray, size: int, faithful: bool) -> Tensor:

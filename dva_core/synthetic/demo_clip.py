@@ -1,6 +1,6 @@
-"""Makes the shipped demo clip: a held-out person who talks, with a voice that follows the mouth.
+"""Makes the shipped demo clips: a held-out person who talks, with a voice that follows the mouth, and quite another.
 
-`python -m dva_core.synthetic.demo_clip OUT.mp4` writes it again.
+`python -m dva_core.synthetic.demo_clip DEMO.mp4 SECOND.mp4` writes them again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .render import render_clip
 
 PERSON = HELD_OUT_SEEDS[55]
 FRAMES, FRAME_RATE = 64, Fraction(25)
+SECOND_PERSON, SECOND_FRAMES = HELD_OUT_SEEDS[551], 24
 HEIGHT, WIDTH = 192, 320
 SAMPLE_RATE = 44_100
 
@@ -30,6 +31,11 @@ def write_demo_clip(path: Path) -> None:
         sound = Path(folder) / "voice.wav"
         _write_voice(sound, clip.motion.mouth_open)
         write_video(path, clip.frames, FRAME_RATE, audio_from=sound)
+
+
+def write_second_clip(path: Path) -> None:
+    """Renders a shorter clip of an older man with blond hair and a beard, without sound."""
+    write_video(path, render_clip(SECOND_PERSON, SECOND_FRAMES, HEIGHT, WIDTH).frames, FRAME_RATE)
 
 
 def _write_voice(path: Path, mouth_open: np.ndarray) -> None:
@@ -49,3 +55,4 @@ def _write_voice(path: Path, mouth_open: np.ndarray) -> None:
 
 if __name__ == "__main__":
     write_demo_clip(Path(sys.argv[1]))
+    write_second_clip(Path(sys.argv[2]))

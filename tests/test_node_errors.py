@@ -1,0 +1,134 @@
+"""Every wrong input ends in one sentence that says what is wrong and what to do, never in something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from .host import InputRefused
+from .node_pack import Encoded, Pack, encoded, loaded_pack
+
+Wrong = Callable[[Pack, Encoded], object]
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    with loaded_pack(tmp_path_factory.mktemp("host")) as pack:
+        yield pack
+
+
+@pytest.fixture(scope="module")
+def clip(pack):
+    return encoded(pack)
+
+
+def invert(pack: Pack, clip: Encoded, **changed):
+    codes = {"crops": clip.crops, "identity": clip.identity, "landmarks": clip.landmarks, "steps": 5}
+    return pack.run("Invert", **{"model": clip.model, "solver": "ddim", "frames_per_batch": 8, **codes, **changed})
+
+
+def corrupt_bundle(pack: Pack, clip: Encoded):
+    folder = pack.host.models / "dva"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "broken.safetensors").write_bytes(b"not a model at all")
+    return pack.run("LoadModel", model="broken.safetensors", precision="float32", device="auto")
+
+
+def middle_missing(pack: Pack, clip: Encoded):
+    images = torch.cat([clip.images[:1], torch.zeros_like(clip.images[:1]), clip.images[2:]])
+    return pack.align(clip.model, images, missing_frames="error")
+
+
+def nan_pixels(pack: Pack, clip: Encoded):
+    images = clip.images.clone()
+    images[1, 5, 5] = float("nan")
+    return pack.align(clip.model, images)
+
+
+WRONG: dict[str, tuple[Wrong, str]] = {
+    "a model that is not there": (
+        lambda p, c: p.run("LoadModel", model="gone.safetensors", precision="float32", device="auto"),
+        "models/dva",
+    ),
+    "a corrupt bundle": (corrupt_bundle, "damaged"),
+    "no face in any frame": (lambda p, c: p.align(c.model, torch.full((2, 64, 64, 3), 0.5)), "No face"),
+    "a face missing in the middle": (middle_missing, "1"),
+    "pixels that are no numbers": (nan_pixels, "Frame 1"),
+    "frames of 8 pixels": (lambda p, c: p.align(c.model, torch.rand(2, 8, 8, 3)), "No face"),
+    "a grey picture": (lambda p, c: p.align(c.model, torch.rand(2, 64, 64, 1)), "IMAGE"),
+    "no frames": (lambda p, c: p.align(c.model, torch.zeros(0, 64, 64, 3)), "no frames"),
+    "a picture where the model belongs": (lambda p, c: p.align(c.images, c.images), "Load DVA Model"),
+    "a number of a face that is not there": (
+        lambda p, c: p.align(c.model, c.images, which_face="by number", number=7),
+        "7",
+    ),
+    "likeness without a reference": (
+        lambda p, c: p.align(c.model, c.images, which_face="most like reference"),
+        "reference",
+    ),
+    "a landmark value of another node": (
+        lambda p, c: p.align(c.model, c.images, face_landmarks={"faces": []}),
+        "face_landmarks",
+    ),
+    "points of another clip": (
+        lambda p, c: p.align(
+            c.model, c.images, points={"track_path": torch.zeros(9, 4, 2), "track_visibility": torch.ones(9, 4)}
+        ),
+        "points",
+    ),
+    "points that are no numbers": (
+        lambda p, c: p.run("TrackFaceByPoints", images=c.images, points="left eye"),
+        "two numbers",
+    ),
+    "too few points": (lambda p, c: p.run("TrackFaceByPoints", images=c.images, points="10, 10\n20, 10"), "four"),
+    "crops that are not square": (lambda p, c: invert(p, c, crops=c.images), "square"),
+    "crops of another size": (lambda p, c: invert(p, c, crops=torch.rand(3, 32, 32, 3)), "64"),
+    "landmarks of fewer frames": (lambda p, c: invert(p, c, crops=c.crops[:2]), "as many"),
+    "steps that do not fit": (lambda p, c: invert(p, c, steps=300), "250 or 334"),
+    "an identity of another model": (
+        lambda p, c: p.decode(c.model, c.noise, replace(c.identity, model="other")),
+        "other",
+    ),
+    "an attribute that the model does not know": (
+        lambda p, c: p.edit(c.model, c.identity, 1.0, attribute="Wearing_Necktie"),
+        "Eyeglasses",
+    ),
+    "a track of other frames": (lambda p, c: p.paste(c.model, c.images[:, :100], c.crops, c.track), "192"),
+    "too few crops to paste": (lambda p, c: p.paste(c.model, c.images, c.crops[:1], c.track), "crops"),
+    "a mask of no known size": (
+        lambda p, c: p.paste(c.model, c.images, c.crops, c.track, mask=torch.ones(1, 10, 10)),
+        "mask",
+    ),
+    "reports of different clips": (
+        lambda p, c: p.run("TemporalReport", source_crops=c.crops, edited_crops=c.crops[:2]),
+        "same",
+    ),
+    "a file that was never saved": (lambda p, c: p.run("LoadNoise", file="(save one first)"), "save"),
+    "a file name with a path in it": (
+        lambda p, c: p.run("SaveIdentity", identity=c.identity, filename_prefix="../../evil"),
+        "letters",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_input_is_a_sentence(pack, clip, wrong):
+    call, word = wrong
+    with pytest.raises((ValueError, InputRefused)) as caught:
+        call(pack, clip)
+    text = str(caught.value)
+    assert word in text and len(text) > 30, text
+    # The engine's own error, or the server's refusal before the run: not whatever a library happened to raise.
+    assert type(caught.value).__name__ in ("DvaError", "InputRefused"), repr(caught.value)
+
+
+def test_a_clip_of_one_frame_works(pack, clip):
+    one = encoded(pack, frames=1)
+    crops = pack.decode(one.model, one.noise, pack.edit(one.model, one.identity, 1.0))
+    images, _ = pack.paste(one.model, one.images, crops, one.track)
+    assert images.shape == one.images.shape
+    _, text = pack.run("TemporalReport", source_crops=one.crops, edited_crops=crops)
+    assert "two frames" in text

@@ -1,0 +1,81 @@
+"""Every workflow that is shipped: well formed, and run through the real nodes at fewer frames and steps."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .host import core_nodes, object_info
+from .node_pack import ROOT, STEPS, loaded_pack
+from .workflow_tools import check_workflow, run_graph, to_api
+
+FILES = sorted((ROOT / "workflows").glob("*.json"))
+BLUEPRINT = ROOT / "subgraphs" / "Edit face video.json"
+FRAMES = 3
+NOT_CHANGED_BY_AN_EDIT = {"DVA_LoadModel", "DVA_DemoClip", "DVA_AlignFaces", "DVA_EncodeIdentity", "DVA_Invert"}
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    with loaded_pack(tmp_path_factory.mktemp("host")) as pack:
+        yield {**core_nodes(), **pack.classes}
+
+
+def graph_of(file, classes) -> dict:
+    """The workflow as the server takes it."""
+    return to_api(json.loads(file.read_text(encoding="utf-8")), object_info(classes))
+
+
+def shortened(api: dict) -> dict:
+    """Widgets to set for a run of seconds."""
+    short = {"DVA_DemoClip": {"frames": FRAMES}, "DVA_Invert": {"steps": STEPS}}
+    return {name: short[node["class_type"]] for name, node in api.items() if node["class_type"] in short}
+
+
+def test_five_workflows_are_shipped_each_with_a_picture():
+    assert [file.stem[:2] for file in FILES] == ["01", "02", "03", "04", "05"]
+    for file in FILES:
+        assert 0 < file.with_suffix(".jpg").stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_file_is_well_formed(file, classes):
+    assert check_workflow(json.loads(file.read_text(encoding="utf-8")), object_info(classes)) == []
+
+
+def test_the_blueprint_lacks_nothing_but_its_images(classes):
+    problems = check_workflow(json.loads(BLUEPRINT.read_text(encoding="utf-8")), object_info(classes))
+    assert len(problems) == 2 and all("images is not connected" in each for each in problems)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_workflow_runs(file, classes):
+    api = graph_of(file, classes)
+    result = run_graph(api, classes, overrides=shortened(api))
+    videos = [result.outputs[name][0] for name, node in api.items() if node["class_type"] == "SaveVideo"]
+    assert len(videos) == 1
+    parts = videos[0].get_components()
+    assert len(parts.images) == FRAMES and parts.frame_rate == 25 and parts.audio is not None
+    for name, node in api.items():
+        if node["class_type"] == "DVA_PasteBack":
+            source = result.outputs[node["inputs"]["images"][0]][0]
+            assert not (result.outputs[name][0] == source).all()
+
+
+def test_all_nodes_appear_in_some_workflow(classes):
+    seen = {node["type"] for file in FILES for node in json.loads(file.read_text(encoding="utf-8"))["nodes"]}
+    rare = {"DVA_FaceMask", "DVA_SaveIdentity", "DVA_LoadIdentity"}
+    assert {name for name in classes if name.startswith("DVA_")} - seen <= rare
+
+
+def test_another_strength_aligns_encodes_and_inverts_nothing_again(classes):
+    api = graph_of(FILES[0], classes)
+    cache: dict = {}
+    overrides = shortened(api)
+    run_graph(api, classes, cache, overrides)
+    edit = next(name for name, node in api.items() if node["class_type"] == "DVA_EditAttribute")
+    ran = run_graph(api, classes, cache, {**overrides, edit: {"strength": 0.5}}).ran
+    kinds = {api[name]["class_type"] for name in ran}
+    assert {"DVA_EditAttribute", "DVA_Decode", "DVA_PasteBack", "SaveVideo"} <= kinds
+    assert not kinds & NOT_CHANGED_BY_AN_EDIT
