@@ -30,7 +30,7 @@ SHEET_EDITS: dict[str, dict[str, float]] = {
     "beard": {"No_Beard": -1.0},
     "blond hair": {"Blond_Hair": 1.0},
     "hat": {"Wearing_Hat": 1.0},
-    "older": {"Young": -1.0},
+    "gray hair": {"Gray_Hair": 1.0},
     "Eyeglasses\nand beard": {"Eyeglasses": 1.0, "No_Beard": -1.0},
 }
 SHEET_FRAMES, SHEET_HEIGHT = 6, 208

@@ -126,7 +126,7 @@ def test_the_identity_net_learns_to_tell_the_people_apart(faces):
     assert cosines[same].mean() > cosines[~same].mean() + 0.2
 
 
-def test_calibration_picks_the_strength_that_comes_nearest_to_the_truth():
+def test_calibration_picks_the_least_strength_that_comes_about_as_near_to_the_truth_as_any():
     model = tiny_model()
     for name in ("Eyeglasses", "No_Beard"):
         row = CELEBA_ATTRIBUTES.index(name)
@@ -136,4 +136,5 @@ def test_calibration_picks_the_strength_that_comes_nearest_to_the_truth():
     errors = calibrate(model, Calibration(people=2, steps=2, strengths=(0.5, 2.0)))
     assert set(errors) == {"Eyeglasses", "No_Beard"}
     for name, found in errors.items():
-        assert model.attributes.strength[model.attributes.row(name)] == min(found, key=found.get)
+        good = [strength for strength, error in found.items() if error <= 1.05 * min(found.values())]
+        assert model.attributes.strength[model.attributes.row(name)] == min(good)

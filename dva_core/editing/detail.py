@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Differences, in crop values (-1..1), below which a pixel counts as unchanged and above which as changed.
-UNCHANGED, CHANGED = 0.04, 0.16
+UNCHANGED, CHANGED = 0.06, 0.24
 # Widths as shares of the crop's side: the blur that quiets single pixels, the margin around what changed, and how far
 # a shift of colour is carried into it.
 BLUR, MARGIN, REACH = 1 / 64, 1 / 32, 1 / 10

@@ -26,21 +26,23 @@ from ..values import EncodedClip, Identity, NoiseMaps
 from .batches import face_masks
 from .rendered import pictures_to_crops
 
+ABOUT = 1.05
+
 
 @dataclass(frozen=True)
 class Calibration:
     """People `first_person`, +1, … of the training range, one picture each, whom no other stage has seen."""
 
     first_person: int = 90_000
-    people: int = 8
+    people: int = 12
     steps: int = 20
-    strengths: tuple[float, ...] = (1.5, 2.5, 3.5)
+    strengths: tuple[float, ...] = (1.0, 1.5, 2.0, 2.5)
 
 
 def calibrate(
     model: DiffusionVideoAutoencoder, config: Calibration, progress: Callable[[str, int, int], None] = lambda *_: None
 ) -> dict[str, dict[float, float]]:
-    """Sets `model.attributes.strength` for every trained attribute to the value whose edits come nearest to the truth.
+    """Sets `model.attributes.strength` for every trained attribute to a value whose edits come nearest to the truth.
 
     Returns the errors found: attribute -> strength -> MSE inside the head relative to doing nothing.
     """
@@ -62,7 +64,7 @@ def calibrate(
             rows = [_toggled(model, clip, i, name, on) for i, on in enumerate(wanted)]
             edited = decode_clip(model, clip, Identity(torch.cat(rows), clip.identity.model))
             errors[name][strength] = _error(edited, truth, head) / _error(crops, truth, head)
-        model.attributes.strength[model.attributes.row(name)] = min(errors[name], key=errors[name].get)
+        model.attributes.strength[model.attributes.row(name)] = _least_that_will_do(errors[name])
         progress("calibrate", index + 1, len(names))
     return errors
 
@@ -85,6 +87,11 @@ def _encode(model: DiffusionVideoAutoencoder, crops: Tensor, steps: int) -> Enco
 def _toggled(model: DiffusionVideoAutoencoder, clip: EncodedClip, row: int, name: str, on: bool) -> Tensor:
     one = Identity(clip.identity.features[row : row + 1], clip.identity.model)
     return edit_identity(one, model.attributes, {name: 1.0 if on else -1.0}).features
+
+
+def _least_that_will_do(errors: dict[float, float]) -> float:
+    """Of the strengths that are about as good as the best the smallest: side effects grow with it."""
+    return min(strength for strength, error in errors.items() if error <= ABOUT * min(errors.values()))
 
 
 def _error(pictures: Tensor, truth: Tensor, head: Tensor) -> float:

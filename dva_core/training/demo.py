@@ -88,8 +88,11 @@ def train_demo(
     model = assemble(denoiser, identity, landmarks, parser, detector)
     directions = attribute_directions(conditions.z_id, everyone)
     model.attributes.load_state_dict(directions.state_dict())
-    calibrate(model, recipe.calibration, progress)
-    summary = {"recipe": asdict(recipe), "diagnoses": history, "seconds": stage.seconds, "machine": machine()}
+    errors = calibrate(model, recipe.calibration, progress)
+    summary = {
+        "recipe": asdict(recipe), "diagnoses": history, "calibration": errors, "seconds": stage.seconds,
+        "machine": machine(),
+    }  # fmt: skip
     save_bundle(model, bundle, summary, LICENCE, PROVENANCE)
 
     judge = stage("judge_identity", lambda: train_identity(faces, recipe.judge, device, watch))
