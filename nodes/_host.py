@@ -29,6 +29,14 @@ PREVIEW_PIXELS = 256
 BYTES_PER_FEATURE = 4 * 40
 
 
+class Keeper(torch.nn.Module):
+    """Holds the model for the host, which writes notes such as `device` into the module that it moves."""
+
+    def __init__(self, net: DiffusionVideoAutoencoder) -> None:
+        super().__init__()
+        self.net = net
+
+
 @dataclass(frozen=True)
 class HostedModel:
     """A model whose place, processor or accelerator, is the host's business."""
@@ -37,11 +45,11 @@ class HostedModel:
 
     def ready(self, frames: int = 8) -> DiffusionVideoAutoencoder:
         """The model on its computing device, with room for `frames` crops at once."""
-        unet = self.patcher.model.config.unet
+        unet = self.patcher.model.net.config.unet
         pixels = (unet.image_size // unet.unshuffle) ** 2
         needed = frames * pixels * unet.model_channels * BYTES_PER_FEATURE
         management.load_models_gpu([self.patcher], memory_required=needed)
-        return self.patcher.model
+        return self.patcher.model.net
 
 
 # --- models ---
@@ -88,7 +96,7 @@ def host_model(path: str, precision: str, on_cpu: bool) -> HostedModel:
     patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     device = torch.device("cpu") if on_cpu else management.get_torch_device()
     offload = torch.device("cpu") if on_cpu else management.unet_offload_device()
-    patcher = patcher_class(net, load_device=device, offload_device=offload)
+    patcher = patcher_class(Keeper(net), load_device=device, offload_device=offload)
     return HostedModel(patcher)
 
 

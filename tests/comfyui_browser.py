@@ -63,7 +63,8 @@ def opened(url: str, known_type: str) -> Iterator[Browser]:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(url)
-        ready = f"window.app?.graph && window.LiteGraph?.registered_node_types['{known_type}']"
+        # A truth value, because a class would be taken for a function to call.
+        ready = f"!!(window.app?.graph && window.LiteGraph?.registered_node_types['{known_type}'])"
         page.wait_for_function(ready, timeout=MILLISECONDS_TO_LOAD)
         yield Browser(page, errors)
         chromium.close()

@@ -100,6 +100,7 @@ def load_models_gpu(
     """Moves the models to their loading device; like the host, it leaves no weight with a gradient."""
     for patcher in models:
         patcher.model.to(patcher.load_device).requires_grad_(False)
+        patcher.model.device = patcher.load_device
         loaded.append({"model": patcher, "memory_required": memory_required})
 
 

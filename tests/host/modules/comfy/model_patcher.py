@@ -12,6 +12,7 @@ class ModelPatcher:
         self.model = model
         self.load_device = load_device
         self.offload_device = offload_device
+        model.device = offload_device  # as in the host, which keeps notes in the module itself
 
     def is_dynamic(self) -> bool:
         return False
