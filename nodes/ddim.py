@@ -34,7 +34,7 @@ class Invert(io.ComfyNode):
             "everything that identity and landmarks do not say. The slow part, needed once per clip.",
             search_aliases=["invert to noise", "encode noise", "inversion", "x_T"],
             inputs=[
-                Model.Input("model", tooltip="The model."),
+                Model.Input("model", tooltip="The model whose noise estimator is used."),
                 io.Image.Input("crops", tooltip="Aligned faces, from Align Faces."),
                 Identity.Input("identity", tooltip="Who it is, NOT edited: from Encode Identity."),
                 Landmarks.Input("landmarks", tooltip="How the face moves: from Encode Landmarks."),
