@@ -103,16 +103,16 @@ def host_model(path: str, precision: str, on_cpu: bool) -> HostedModel:
 # --- progress ---
 
 
-def watched(previews: Callable[[Tensor], Any] | None = None) -> dict[str, Callable]:
+def watched(previews: Callable[[Tensor], Any] | None = None, frames: int = 1) -> dict[str, Callable]:
     """`progress`, `cancelled` and, where pictures are made, `preview` for one call into the engine.
 
-    `previews` turns pictures [n,3,S,S] into a PIL image.
+    `previews` turns pictures [n,3,S,S] into a PIL image. `frames` is the total where a stage does not know it.
     """
     bar = comfy.utils.ProgressBar(1)
     place = [0, 1]
 
     def progress(stage: str, done: int, total: int) -> None:
-        place[:] = done, max(total, 1)
+        place[:] = done, total or frames
         bar.update_absolute(*place)
 
     def preview(pictures: Tensor) -> None:

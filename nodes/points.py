@@ -50,7 +50,8 @@ class TrackFaceByPoints(io.ComfyNode):
 
         images = checked(images)
         height, width = images.shape[1:3]
-        tracks = follow_points(byte_frames(images), _parsed_points(points, height, width), **_host.watched())
+        options = _host.watched(frames=len(images))
+        tracks = follow_points(byte_frames(images), _parsed_points(points, height, width), **options)
         value = {
             "track_path": torch.from_numpy(tracks.positions).float(),
             "track_visibility": torch.from_numpy(tracks.visible),

@@ -188,7 +188,9 @@ def test_points_lead_to_a_track_without_a_detector(pack, clip):
     landmarks = clip.track.landmarks[0]
     named = landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[48], landmarks[54], landmarks[30]
     text = "\n".join(f"{x:.1f}, {y:.1f}" for x, y in named)
+    pack.host.forget()
     points, overlay = pack.run("TrackFaceByPoints", images=clip.images, points=text)
+    assert pack.host.progress[-1].value == pack.host.progress[-1].total == len(clip.images)
     track, crops, _, _ = pack.align(clip.model, clip.images, points=points)
     assert crops.shape == clip.crops.shape and overlay.shape == clip.images.shape
     side = np.linalg.norm(clip.track.quads[:, 0] - clip.track.quads[:, 3], axis=-1)
