@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from einops import rearrange
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..errors import DvaError
@@ -66,13 +65,21 @@ def _grown(inside: Tensor, pixels: float) -> Tensor:
     if inside.all() or not inside.any():  # no border, so no distance from it
         return inside.float()
     if pixels >= 0:
-        return torch.from_numpy(distance_transform_edt(~inside[0].numpy()) <= pixels).float()[None]
-    return torch.from_numpy(distance_transform_edt(inside[0].numpy()) > -pixels).float()[None]
+        return torch.from_numpy(_distances(~inside[0].numpy()) <= pixels).float()[None]
+    return torch.from_numpy(_distances(inside[0].numpy()) > -pixels).float()[None]
 
 
 def _rise(inside: Tensor, pixels: float) -> Tensor:
     """From 0 at the border of bool [1,S,S] to 1 at a depth of so many pixels."""
     # The border runs half a pixel before the first pixel outside.
-    depth = distance_transform_edt(np.pad(inside[0].numpy(), 1))[1:-1, 1:-1] - 0.5
+    depth = _distances(np.pad(inside[0].numpy(), 1))[1:-1, 1:-1] - 0.5
     rise = torch.from_numpy(depth / pixels).clamp(0, 1).float()[None]
     return rise * rise * (3 - 2 * rise)
+
+
+def _distances(inside: np.ndarray) -> np.ndarray:
+    """How far each pixel inside is from the nearest outside."""
+    # Loaded only now, because the names of the classes are wanted where nothing is computed yet.
+    from scipy.ndimage import distance_transform_edt
+
+    return distance_transform_edt(inside)
