@@ -2,25 +2,29 @@
 # make test   sets up .venv and runs the tests        make lint   checks style
 #
 # TORCH is what pip installs as PyTorch. Without an NVIDIA GPU this saves several gigabytes:
-#   make demo TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+#   make demo TORCH="torch torchvision --index-url https://download.pytorch.org/whl/cpu"
 
 PYTHON ?= python3
 TORCH  ?= torch
-STAMP  := .venv/.installed
 
 .PHONY: demo test lint
 
-demo: $(STAMP)
+demo: .venv/.installed
 	.venv/bin/dva demo --out out/demo
 
-test: $(STAMP)
+test: .venv/.installed-all
 	.venv/bin/python -m pytest
 
-lint: $(STAMP)
+lint: .venv/.installed-all
 	.venv/bin/ruff check .
 
-$(STAMP): pyproject.toml
+.venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install $(TORCH)
-	.venv/bin/pip install --editable ".[train,test]"
+	.venv/bin/pip install --editable .
+	touch $@
+
+# The tests run the libraries for real faces too.
+.venv/.installed-all: .venv/.installed
+	.venv/bin/pip install --editable ".[train,real,test]"
 	touch $@

@@ -3,6 +3,7 @@
 The engine asks for no more than the protocols below, so a bundle may carry the small demo nets or others.
 """
 
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -61,6 +62,13 @@ class FaceDetector(Protocol):
 
 
 _KINDS = {net.kind: net for net in (IdentityNet, LandmarkNet, ParserNet, FaceDetectorNet, AttributeClassifierNet)}
+# Kinds whose files import libraries that not everybody has: kind -> (module, class).
+_LATE_KINDS = {
+    "arcface-ir-se50": ("published", "ArcFaceNet"),
+    "mobilenetv2-gdconv": ("published", "MobileLandmarkNet"),
+    "bisenet": ("published", "BiSeNetParser"),
+    "insightface-arcface": ("insightface_identity", "InsightFaceIdentity"),
+}
 
 
 def build_encoder(config: dict) -> nn.Module:
@@ -70,9 +78,14 @@ def build_encoder(config: dict) -> nn.Module:
     """
     settings = dict(config)
     kind = settings.pop("kind", None)
-    if kind not in _KINDS:
-        raise DvaError(f"Unknown encoder kind {kind!r}: this version knows {', '.join(sorted(_KINDS))}.")
+    if kind in _LATE_KINDS:
+        module, name = _LATE_KINDS[kind]
+        net = getattr(import_module(f".{module}", __package__), name)
+    elif kind in _KINDS:
+        net = _KINDS[kind]
+    else:
+        raise DvaError(f"Unknown encoder kind {kind!r}: this version knows {', '.join(sorted(_KINDS | _LATE_KINDS))}.")
     try:
-        return _KINDS[kind](**settings)
+        return net(**settings)
     except TypeError as mismatch:
         raise DvaError(f"The settings of the encoder {kind!r} do not fit it: {mismatch}.") from mismatch
