@@ -26,14 +26,17 @@ NOT_FACE_IN_VIDEO = (*NOT_FACE, 7, 8, 14, 17)
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """All that is needed to build the nets of a model; encoders by kind, as {"kind": ..., **settings}."""
+    """All that is needed to build the nets of a model; encoders by kind, as {"kind": ..., **settings}.
+
+    A model without a detector of its own has None there.
+    """
 
     name: str
     unet: UNetConfig
     identity: Mapping[str, Any]
     landmarks: Mapping[str, Any]
     parser: Mapping[str, Any]
-    detector: Mapping[str, Any]
+    detector: Mapping[str, Any] | None
 
     @property
     def image_size(self) -> int:
@@ -67,7 +70,7 @@ class DiffusionVideoAutoencoder(nn.Module):
         self.identity = build_encoder(dict(config.identity))
         self.landmarks = build_encoder(dict(config.landmarks))
         self.parser = build_encoder(dict(config.parser))
-        self.detector_net = build_encoder(dict(config.detector))
+        self.detector_net = build_encoder(dict(config.detector)) if config.detector else None
         self.attributes = AttributeDirections()
 
     @property
@@ -80,7 +83,12 @@ class DiffusionVideoAutoencoder(nn.Module):
 
     @property
     def detector(self) -> FaceDetector:
-        """Finds faces and their 68 landmarks in whole frames."""
+        """Finds faces and their 68 landmarks in whole frames; DvaError when the model has no detector of its own."""
+        if self.detector_net is None:
+            raise DvaError(
+                f"The model {self.name} has no face detector of its own; choose one: insightface or facexlib "
+                "(`dva models` says what they need)."
+            )
         return TwoPassDetector(self.detector_net, self.landmarks)
 
     def encode_identity(self, crops: Tensor, batch_size: int = 32) -> Identity:
