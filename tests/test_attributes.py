@@ -70,7 +70,7 @@ def test_a_larger_scale_ends_farther_out(directions, identity):
     torch.testing.assert_close(component(edited, directions, "Eyeglasses"), place, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("move", ["to_class", "along", "along_plain"])
+@pytest.mark.parametrize("move", ["to_class", "shift", "along", "along_plain"])
 def test_scale_zero_changes_nothing_at_all(directions, identity, move):
     edited = edit_identity(identity, directions, {"Eyeglasses": 0.0, "Bangs": 0.0}, move=move)
     assert torch.equal(edited.features, identity.features)
@@ -119,8 +119,15 @@ def test_a_scale_must_be_a_finite_number(directions, identity, scale):
         edit_identity(identity, directions, {"Eyeglasses": scale})
 
 
-def test_a_table_without_reach_allows_the_published_move_only(directions, identity):
+def test_a_table_without_reach_is_shifted_along_and_the_length_stays(directions, identity):
+    """The published table knows directions only."""
     directions.half_distance.fill_(math.nan)
-    with pytest.raises(DvaError, match="along"):
-        edit_identity(identity, directions, {"Eyeglasses": 1.0})
-    assert edit_identity(identity, directions, {"Eyeglasses": 0.3}, move="along").features.isfinite().all()
+    short = Identity(0.8 * normalize(identity.features, dim=1), identity.model)
+    edited = edit_identity(short, directions, {"Eyeglasses": 0.3}).features
+    published = edit_identity(short, directions, {"Eyeglasses": 0.3}, move="along").features
+    torch.testing.assert_close(edited.norm(dim=1), torch.full((3,), 0.8))
+    torch.testing.assert_close(edited, 0.8 * published)
+    little = edit_identity(short, directions, {"Eyeglasses": 1e-6}).features
+    torch.testing.assert_close(little, short.features, atol=1e-4, rtol=0)
+    with pytest.raises(DvaError, match="shift"):
+        edit_identity(short, directions, {"Eyeglasses": 1.0}, move="to_class")

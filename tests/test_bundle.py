@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 from dva_core import tensorfile
 from dva_core.errors import DvaError
 from dva_core.values import Identity
-from dva_core.weights import load_model, save_bundle
-from dva_core.weights.bundle import KIND, SHIPPED, about_model
+from dva_core.weights.bundle import KIND, SHIPPED, about_model, load_model, save_bundle
 
 from .tiny_model import TINY, crops, tiny_model
 

@@ -1,7 +1,7 @@
 """Lets torchvision be imported where its compiled operators do not load.
 
 A torchvision built for CUDA does not find its libraries beside a PyTorch built for the CPU, and then fails on import
-because it describes two operators that nobody declared. Nothing here needs those operators, so declaring them is enough.
+because it describes two operators that nobody declared. Nothing here uses those operators: declaring them is enough.
 """
 
 from __future__ import annotations

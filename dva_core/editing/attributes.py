@@ -24,7 +24,7 @@ CELEBA_ATTRIBUTES = (
 )  # fmt: skip
 """The attributes of CelebA (Liu et al. 2015) in its order: the rows of every table of directions."""
 
-Move = Literal["to_class", "along", "along_plain"]
+Move = Literal["to_class", "shift", "along", "along_plain"]
 
 
 class AttributeDirections(nn.Module):
@@ -60,7 +60,7 @@ class AttributeDirections(nn.Module):
 
 
 def edit_identity(
-    identity: Identity, directions: AttributeDirections, edits: Mapping[str, float], *, move: Move = "to_class"
+    identity: Identity, directions: AttributeDirections, edits: Mapping[str, float], *, move: Move | None = None
 ) -> Identity:
     """The identity with attributes changed: {"Eyeglasses": 1.0} puts glasses on, -1.0 takes them off, 0 does nothing.
 
@@ -69,7 +69,9 @@ def edit_identity(
     of the way, larger ones end proportionally farther out. Several attributes are reached together by the shortest
     way, so their order does not matter. Needs rows whose reach is known.
     "along", "along_plain": the published moves (Kim et al. 2023, Sec. 3.4) in normalised and in plain features, one
-    attribute after the other: see `move_along`.
+    attribute after the other: see `move_along`. The scale is the published one, where 0.3 is much.
+    "shift": "along", but the features keep their length, so that small scales do little and scale 0 nothing.
+    Left out, it is "to_class" where the reach of all rows is known, otherwise "shift".
 
     Raises DvaError for attributes that the table does not know and scales that are no finite number.
     """
@@ -81,12 +83,17 @@ def edit_identity(
     if not wanted:
         return identity
     features = identity.features.to(directions.weight.device)
+    if move is None:
+        move = "to_class" if _reach_known(directions, list(wanted)) else "shift"
     if move == "to_class":
         features = _move_to_class(features, directions, wanted)
     else:
+        length = features.norm(dim=-1, keepdim=True)
         for row, scale in wanted.items():
-            normalized = move == "along"
+            normalized = move != "along_plain"
             features = move_along(features, directions.weight[row], directions.mean, directions.std, scale, normalized)
+        if move == "shift":
+            features = features * length
     return replace(identity, features=features.to(identity.features.device))
 
 
@@ -105,8 +112,8 @@ def move_along(m: Tensor, w: Tensor, mean: Tensor, std: Tensor, scale: float, no
 
 def _move_to_class(features: Tensor, table: AttributeDirections, wanted: dict[int, float]) -> Tensor:
     rows = list(wanted)
-    if not (table.strength * table.half_distance + table.midpoint)[rows].isfinite().all():
-        raise DvaError("This model knows attribute directions but not how far they reach; use the move 'along'.")
+    if not _reach_known(table, rows):
+        raise DvaError("This model knows attribute directions but not how far they reach; use the move 'shift'.")
     scale = torch.tensor(list(wanted.values()), dtype=torch.float64, device=features.device)
     along = F.normalize(table.weight[rows].double(), dim=1)
     mean, std = table.mean.double(), table.std.double()
@@ -117,3 +124,7 @@ def _move_to_class(features: Tensor, table: AttributeDirections, wanted: dict[in
     # The smallest shift whose component along every named direction is the wanted change.
     shift = change @ torch.linalg.pinv(along @ along.T) @ along
     return ((normalised + shift) * std + mean).float()
+
+
+def _reach_known(table: AttributeDirections, rows: list[int]) -> bool:
+    return bool((table.strength * table.half_distance + table.midpoint)[rows].isfinite().all())

@@ -1,5 +1,1 @@
-"""Models as single files."""
-
-from .bundle import load_model, save_bundle
-
-__all__ = ["load_model", "save_bundle"]
+"""Models as single files, and the weight files that others publish."""

@@ -38,7 +38,7 @@ def write_bundle(
     licence: str,
     provenance: str,
 ) -> None:
-    """Writes the tensors of a model, as they are, under the names that `DiffusionVideoAutoencoder(config)` gives them."""
+    """Writes a model's tensors as they are, under the names that `DiffusionVideoAutoencoder(config)` gives them."""
     header = {"config": config.to_json(), "summary": dict(summary), "licence": licence, "provenance": provenance}
     tensorfile.write(path, KIND, header, tensors)
 

@@ -1,0 +1,131 @@
+"""Where weight files lie: in ComfyUI's models folder, in one of our own, or where their libraries keep them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..errors import DvaError
+from ..progress import Cancel, Progress, never, silent
+from . import ledger
+from .registry import WeightFile, by_hand, weight
+
+_PACKAGE = Path(__file__).parents[2]
+
+
+def models_folder() -> Path:
+    """The folder that downloads go to: $DVA_MODELS, or the `models` of the ComfyUI that this package is a node pack
+    of, or ~/.cache/dva/models. It is laid out like ComfyUI's."""
+    if chosen := os.environ.get("DVA_MODELS"):
+        return Path(chosen).expanduser()
+    comfyui = _PACKAGE.parent.parent / "models"
+    if _PACKAGE.parent.name == "custom_nodes" and comfyui.is_dir():
+        return comfyui
+    return Path.home() / ".cache" / "dva" / "models"
+
+
+def search_folders(folders: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """The models folders to look in, each once: those given (such as ComfyUI's), then our own."""
+    return tuple(dict.fromkeys([*folders, models_folder()]))
+
+
+def find(wanted: WeightFile, folders: Sequence[Path] = ()) -> Path | None:
+    """The file, or the complete folder of what comes as a zip: in the models folders, else where libraries keep it."""
+    for folder in search_folders(folders):
+        if found := find_in(wanted, folder):
+            return found
+    return next((path for path in _libraries_places(wanted) if _complete(wanted, path)), None)
+
+
+def find_in(wanted: WeightFile, folder: Path) -> Path | None:
+    """The same, in this models folder alone."""
+    places = [wanted.place, *(place for place in wanted.also if not place.startswith("~"))]
+    return next((folder / place for place in places if _complete(wanted, folder / place)), None)
+
+
+def require(
+    name: str,
+    folders: Sequence[Path] = (),
+    needed_for: str = "This",
+    progress: Progress = silent,
+    cancelled: Cancel = never,
+) -> Path:
+    """The weight file of this name, there and checked; for one that comes as a zip, the folder of its files.
+
+    `needed_for` starts the sentence: "The text edit" needs the weight file ….
+    Raises DvaError when it is missing (with all that is needed to get it), or another file than it was.
+    """
+    wanted = weight(name)
+    path = find(wanted, folders)
+    if path is None:
+        target = search_folders(folders)[0]
+        raise DvaError(
+            f"{needed_for} needs the weight file {name} ({wanted.purpose}; licence: {wanted.licence}; commercial use: "
+            f"{wanted.commercial}, as {wanted.why}), which is not there; get it with `dva models get {name}`, or "
+            f"{by_hand(wanted, target)}{_in_the_way(wanted, target)}."
+        )
+    check(wanted, path, folders, progress=progress, cancelled=cancelled)
+    return path
+
+
+def check(
+    wanted: WeightFile,
+    path: Path,
+    folders: Sequence[Path] = (),
+    again: bool = False,
+    progress: Progress = silent,
+    cancelled: Cancel = never,
+) -> None:
+    """Holds what lies at `path` against the published or recorded hashes, and records those not yet known.
+
+    With `again` all is read even if it looks unchanged. Raises ledger.WrongHash, saying what to do.
+    """
+    for file, published in files_at(wanted, path):
+        try:
+            ledger.check(file, published, ledgers(path, folders), again, progress, cancelled)
+        except ledger.WrongHash as error:
+            accept = f"; or, if you changed it yourself, run `dva models verify --accept {wanted.name}`"
+            raise ledger.WrongHash(
+                f"{error}: it is damaged or another file; get it again with `dva models get {wanted.name}`"
+                f"{'' if published else accept}."
+            ) from error
+
+
+def files_at(wanted: WeightFile, path: Path) -> list[tuple[Path, str | None]]:
+    """The files of what lies at `path`, each with its published hash."""
+    if wanted.contents:
+        return [(path / file.name, file.sha256) for file in wanted.contents]
+    return [(path, wanted.sha256)]
+
+
+def ledgers(path: Path, folders: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """The models folders whose ledgers may tell of `path`: that in which it lies, and our own."""
+    around = [folder for folder in folders if path.absolute().is_relative_to(folder.absolute())]
+    return search_folders(around)
+
+
+def _complete(wanted: WeightFile, path: Path) -> bool:
+    # Unlike Path.is_file, this takes what may not be looked at for not there.
+    return all(os.path.isfile(file) for file, _ in files_at(wanted, path))
+
+
+def _libraries_places(wanted: WeightFile) -> list[Path]:
+    places = [Path(place).expanduser() for place in wanted.also if place.startswith("~")]
+    if wanted.place.startswith("facexlib/"):
+        # Found without importing it, which takes seconds: facexlib keeps its files inside its own package.
+        package = find_spec("facexlib")
+        if package and package.origin:
+            places.append(Path(package.origin).parent / "weights" / Path(wanted.place).name)
+    return places
+
+
+def _in_the_way(wanted: WeightFile, folder: Path) -> str:
+    path = folder / wanted.place
+    if path.is_dir() and not wanted.contents:
+        return " (where there is a folder now; move it away)"
+    if path.is_dir():
+        missing = ", ".join(file.name for file, _ in files_at(wanted, path) if not file.is_file())
+        return f" (where {missing} is missing now)"
+    return ""

@@ -1,0 +1,23 @@
+"""What an error message must be like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from dva_core.errors import DvaError
+
+
+@contextmanager
+def one_sentence(*words: str) -> Iterator[None]:
+    """The block raises a DvaError of one line, with an end, that holds all these words."""
+    with pytest.raises(DvaError) as raised:
+        yield
+    message = str(raised.value)
+    assert "\n" not in message
+    assert message.endswith((".", ")", "'"))
+    assert len(message) < 500
+    for word in words:
+        assert word in message
