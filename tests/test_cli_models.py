@@ -90,7 +90,7 @@ def test_what_is_here_is_said_to_be_here_with_the_next_step(folder, capsys):
     path = put(folder / CHECKPOINT.place)
     dva("models", "get", "dva-checkpoint")
     out = capsys.readouterr().out
-    assert f"dva-checkpoint was already here: {path}\nNext: dva convert {path} dva.safetensors --classifier" in out
+    assert f"dva-checkpoint was already here: {path}\nNext: dva convert {path} (after dva-classifier" in out
 
 
 def test_what_a_library_has_is_not_downloaded_again(tmp_path, monkeypatch, capsys):
@@ -109,7 +109,7 @@ def test_a_download_says_where_the_file_lies_and_what_comes_next(folder, monkeyp
     path = folder / "b" / CHECKPOINT.place
     said, shown = capsys.readouterr()
     assert path.read_bytes() == b"weights" and "dva-checkpoint (MB)" in shown
-    assert f"dva-checkpoint is now here: {path}\nNext: dva convert {path} dva.safetensors" in said
+    assert f"dva-checkpoint is now here: {path}\nNext: dva convert {path} (after" in said
 
 
 def test_one_unknown_name_stops_the_others(capsys):

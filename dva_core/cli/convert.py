@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DvaError
+from ..weights import places
+from ..weights.registry import PUBLISHED_BUNDLE, weight
 
 
 def add_convert(commands: Any) -> None:
@@ -14,37 +16,49 @@ def add_convert(commands: Any) -> None:
         "convert",
         help="turn the published checkpoint into a model bundle",
         description="Turn the published checkpoint (`dva models get dva-checkpoint dva-classifier`) into a bundle that "
-        "every command, function and node opens. Nothing in the checkpoint is run; its numbers stay as they are.",
-        epilog="example: dva convert diffusion_video_autoencoder.ckpt dva.safetensors --classifier "
-        "diffusion_video_autoencoder_cls.ckpt",
+        "every command, function and node opens. Nothing in the checkpoint is run; its numbers stay as they are. "
+        "Without arguments, takes what `dva models get` fetched and writes where all look.",
+        epilog="example: dva convert last.ckpt dva.safetensors --classifier classifier.ckpt",
     )
-    convert.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="the published video autoencoder (3.5 GB)")
-    convert.add_argument("target", metavar="OUT", type=Path, help="the bundle to write, a .safetensors file")
+    convert.add_argument(
+        "checkpoint", metavar="CHECKPOINT", type=Path, nargs="?", help="the published video autoencoder (3.5 GB)"
+    )
+    convert.add_argument(
+        "target", metavar="OUT", type=Path, nargs="?",
+        help=f"the bundle to write (default: dva/{PUBLISHED_BUNDLE}.safetensors in the models folder)",
+    )  # fmt: skip
     convert.add_argument(
         "--classifier", metavar="FILE", type=Path,
-        help="the published attribute classifier; without it the model can edit no attributes",
+        help="the published attribute classifier, whose directions are the edits (default: the one that was fetched)",
     )  # fmt: skip
     convert.add_argument("--half", action="store_true", help="half precision: half the size; the error is printed")
     convert.set_defaults(run=_convert)
 
 
 def _convert(options: argparse.Namespace) -> None:
-    if options.target.suffix != ".safetensors":
-        raise DvaError(f"The bundle must be a .safetensors file, not {options.target}.")
+    checkpoint = options.checkpoint or places.require("dva-checkpoint", needed_for="dva convert")
+    classifier = options.classifier or places.find(weight("dva-classifier"))
+    target = options.target or places.models_folder() / "dva" / f"{PUBLISHED_BUNDLE}.safetensors"
+    if target.suffix != ".safetensors":
+        raise DvaError(f"The bundle must be a .safetensors file, not {target}.")
+    for name, path in (("dva-checkpoint", checkpoint), ("dva-classifier", classifier)):
+        if path and path == places.find(weight(name)):
+            places.check(weight(name), path)
     from ..editing.attributes import CELEBA_ATTRIBUTES
     from ..weights.released import LICENCE, convert_released
 
-    print(f"Reading {options.checkpoint} ...", flush=True)
-    done = convert_released(options.checkpoint, options.target, options.classifier, options.half)
+    print(f"Reading {checkpoint} and {classifier or 'no classifier'}", flush=True)
+    done = convert_released(checkpoint, target, classifier, options.half)
     print(f"{len(done.loaded)} EMA weights are taken over.")
     print(f"{len(done.aliased)} aliases of them, {len(done.dead)} unused ones and {done.raw} without EMA are left out.")
     for surprise in done.surprises:
         print(f"Unexpected: {surprise}")
-    if options.classifier:
+    if classifier:
         print(f"{len(CELEBA_ATTRIBUTES)} attributes can be edited.")
     else:
-        print("No attributes can be edited: give --classifier for that.")
+        print("No attributes can be edited: fetch dva-classifier, or give --classifier, and convert again.")
     for part, error in done.half_error.items():
         print(f"Half precision changes the weights of {part} by {error:.1e} of their size (root mean square).")
     print(f"Licence: {LICENCE}.")
-    print(f"{options.target} is written. Use it: dva edit --model {options.target}; or put it into ComfyUI's models/dva.")
+    known = target == places.bundle_path(target.name)
+    print(f"{target} is written. Use it: dva edit --model {target.stem if known else target}")

@@ -12,6 +12,8 @@ from torch import Tensor
 from .. import tensorfile
 from ..autoencoder import DiffusionVideoAutoencoder, ModelConfig
 from ..errors import DvaError
+from . import places
+from .registry import PUBLISHED_BUNDLE
 
 KIND = "a model bundle"
 SHIPPED = Path(__file__).parent
@@ -53,9 +55,9 @@ def load_model(
 ) -> DiffusionVideoAutoencoder:
     """The model of a bundle, ready to use: in evaluation mode, without gradients, on `device`.
 
-    A name means a bundle that comes with the package ("demo"). `dtype` is the precision of the noise
-    estimator, where time and memory go; the small nets stay float32. DvaError when there is no such bundle or
-    its parts do not fit.
+    A name means a bundle that comes with the package ("demo") or lies in the dva folder of a models folder. `dtype` is
+    the precision of the noise estimator, where time and memory go; the small nets stay float32. DvaError when there is
+    no such bundle or its parts do not fit.
     """
     path = _bundle_path(name_or_path)
     header, tensors = tensorfile.read(path, KIND)
@@ -103,10 +105,17 @@ def _bundle_path(name_or_path: str | Path) -> Path:
     if shipped.parent == SHIPPED and shipped.is_file():
         return shipped
     path = Path(name_or_path)
-    if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-        raise DvaError(f"There is no model {name_or_path}; give the path of a bundle, or a shipped name ({names}).")
-    return path
+    if path.is_file():
+        return path
+    if found := places.bundle_path(str(name_or_path)):
+        return found
+    if path.stem == PUBLISHED_BUNDLE:
+        raise DvaError(places.how_to_get_published())
+    names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
+    raise DvaError(
+        f"There is no model {name_or_path}; give the path of a bundle, the name of one in "
+        f"{places.models_folder() / 'dva'}, or a shipped name ({names})."
+    )
 
 
 def _plain(dtype: torch.dtype) -> str:

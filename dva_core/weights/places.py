@@ -70,6 +70,23 @@ def require(
     return path
 
 
+def bundle_path(name: str, folders: Sequence[Path] = ()) -> Path | None:
+    """The bundle of this name, with or without its ending, in the dva folder of one of the models folders."""
+    file = name if name.endswith(".safetensors") else f"{name}.safetensors"
+    paths = (folder / "dva" / file for folder in search_folders(folders))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def how_to_get_published(folders: Sequence[Path] = ()) -> str:
+    """A sentence for whoever wants the published model and has not converted it yet."""
+    return (
+        f"The published model is not in {search_folders(folders)[0] / 'dva'}: its weights come from its authors (the "
+        "licence of the weights is not stated, so commercial use is unclear); fetch them with `dva models get "
+        "dva-checkpoint dva-classifier` (3.5 GB), then run `dva convert` once (in ComfyUI, type `python -m dva_core` "
+        "for dva, in the folder of this pack)."
+    )
+
+
 def check(
     wanted: WeightFile,
     path: Path,

@@ -11,6 +11,9 @@ from typing import Literal
 
 from ..errors import DvaError
 
+PUBLISHED_BUNDLE = "diffusion_video_autoencoder"
+"""The name that the published model has once it is converted: models/dva/<name>.safetensors."""
+
 
 @dataclass(frozen=True)
 class PackedFile:
@@ -96,7 +99,7 @@ WEIGHTS: tuple[WeightFile, ...] = (
         place="dva/diffusion_video_autoencoder.ckpt",
         also=("dva/epoch=51-step=1000000.ckpt",),
         note="about 3.5 GB by reckoning; Google Drive limits how often such a file may be downloaded in a day",
-        then="dva convert {path} dva.safetensors --classifier CLASSIFIER (which is dva-classifier)",
+        then="dva convert {path} (after dva-classifier is here too)",
     ),
     WeightFile(
         name="dva-classifier",
@@ -106,7 +109,7 @@ WEIGHTS: tuple[WeightFile, ...] = (
         why=_DVA_WHY + ", as is CelebA-HQ",
         source="drive:1nddbwuAvIVEqKkkmUF96nJj91jVmAdtR",
         place="dva/diffusion_video_autoencoder_cls.ckpt",
-        then="dva convert CHECKPOINT dva.safetensors --classifier {path} (CHECKPOINT is dva-checkpoint)",
+        then="dva convert --classifier {path} (after dva-checkpoint is here too)",
     ),
     WeightFile(
         name="dva-latent-statistics",
@@ -219,9 +222,7 @@ WEIGHTS: tuple[WeightFile, ...] = (
         why="it learned from WFLW, a non-commercial data set",
         source=f"{_FACEXLIB}/alignment_WFLW_4HG.pth",
         place="facexlib/alignment_WFLW_4HG.pth",
-        size=193_670_248,
-        sha256="bbfd137307a4c7debd5c283b9b0ce539466cee417ac0a155e184d857f9f2899c",
-        hash_from=_FACEXLIB_HASH,
+        # Public projects disagree about size and hash of this one.
     ),
     WeightFile(
         name="openclip-vit-b-16-openai",
