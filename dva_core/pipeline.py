@@ -23,12 +23,15 @@ from .diffusion import ddim
 from .diffusion.schedule import spaced_timesteps
 from .editing.attributes import edit_identity
 from .editing.detail import with_detail
+from .encoders import FaceDetector
 from .errors import DvaError
-from .faces.alignment import crop_faces
-from .faces.detection import detect_faces
+from .faces.alignment import crop_faces, face_quads
+from .faces.choosing import largest
+from .faces.cuts import CutFinder
+from .faces.detection import Embed, detect_faces
 from .faces.masks import edit_mask
 from .faces.pasting import paste_faces
-from .faces.tracking import track_face
+from .faces.tracking import follow_faces
 from .memory import in_batches
 from .progress import Cancel, Preview, Progress, Watch, never, silent, unseen
 from .values import EncodedClip, FaceTrack, Identity, LandmarkCodes, NoiseMaps
@@ -127,7 +130,8 @@ class EditResult:
 
 def edit_video(
     model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float],
-    steps: int = 20, *, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+    steps: int = 20, *, detector: FaceDetector | None = None, batch_size: int = 8, progress: Progress = silent,
+    cancelled: Cancel = never,
 ) -> EditResult:  # fmt: skip
     """Edits the person in a video file or folder of pictures and writes the result to `target`, sound kept.
 
@@ -140,7 +144,7 @@ def edit_video(
     options = {"batch_size": batch_size, "progress": progress, "cancelled": cancelled}
     seconds: dict[str, float] = {}
     with _timed(seconds, "find face"):
-        track = find_face(model, source, progress=progress, cancelled=cancelled)
+        track = find_face(model, source, detector=detector, progress=progress, cancelled=cancelled)
     with _timed(seconds, "crop"):
         crops = read_crops(source, track, model.config.image_size)
     with _timed(seconds, "encode and invert"):
@@ -156,13 +160,36 @@ def edit_video(
 
 
 def find_face(
-    model: DiffusionVideoAutoencoder, source: str | Path, *, progress: Progress = silent, cancelled: Cancel = never
-) -> FaceTrack:
-    """Follows the largest face of a video. Raises DvaError when no frame has a face."""
+    model: DiffusionVideoAutoencoder, source: str | Path, *, detector: FaceDetector | None = None,
+    progress: Progress = silent, cancelled: Cancel = never,
+) -> FaceTrack:  # fmt: skip
+    """Follows the largest face of a video. `detector`: the model's own when left out. Raises DvaError without faces."""
+    tracks, _ = find_faces(model, source, detector=detector, progress=progress, cancelled=cancelled)
+    return tracks[largest(tracks)]
+
+
+def find_faces(
+    model: DiffusionVideoAutoencoder, source: str | Path, *, detector: FaceDetector | None = None,
+    progress: Progress = silent, cancelled: Cancel = never,
+) -> tuple[list[FaceTrack], tuple[int, ...]]:  # fmt: skip
+    """Everybody in a video, as `follow_faces` tells them, and the frames that begin a new shot."""
     info = video.probe(source)
     watch = Watch("find face", info.frames or 0, progress, cancelled)
-    detections = detect_faces(model.detector, video.read_frames(source), FRAMES_AT_ONCE, watch)
-    return track_face(detections, info.height, info.width, info.frame_rate)
+    finder = CutFinder()
+    frames = finder.watching(video.read_frames(source))
+    detections = detect_faces(detector or model.detector, frames, FRAMES_AT_ONCE, watch, face_features(model))
+    cuts = finder.cuts()
+    return follow_faces(detections, info.height, info.width, info.frame_rate, cuts=cuts), cuts
+
+
+def face_features(model: DiffusionVideoAutoencoder) -> Embed:
+    """Who faces are, by the model's identity net: each cut out of its frame by its own square, for `detect_faces`."""
+
+    def embed(frame: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        crops = crop_faces([frame] * len(landmarks), face_quads(landmarks), model.config.image_size)
+        return model.encode_identity(crops).features.numpy()
+
+    return embed
 
 
 def read_crops(source: str | Path, track: FaceTrack, size: int) -> Tensor:

@@ -113,12 +113,13 @@ class AlignFaces(io.ComfyNode):
         cls, model, images, which_face, number, missing_frames, smoothing, x, y,
         reference=None, face_landmarks=None, points=None,
     ) -> io.NodeOutput:  # fmt: skip
-        from ..dva_core.faces import alignment, choosing, gaps, overlay
+        from ..dva_core.faces import alignment, choosing, cuts, gaps, overlay
         from ..dva_core.pipeline import track_part
 
         model = expect(model, _host.HostedModel, "model", "output of Load DVA Model").ready()
         images = checked(images)
-        faces = _tracks(model, images, face_landmarks, points, smoothing)
+        shots_begin = cuts.find_cuts(byte_frames(images))
+        faces = _tracks(model, images, face_landmarks, points, smoothing, shots_begin)
         if which_face == "largest" or points is not None:
             chosen = choosing.largest(faces)
         elif which_face == "by number":
@@ -128,7 +129,7 @@ class AlignFaces(io.ComfyNode):
         else:
             chosen = _most_alike(model, images, faces, reference)
         found = faces[chosen]
-        track = gaps.fill_gaps(found, GAPS[missing_frames], smoothing)
+        track = gaps.fill_gaps(found, GAPS[missing_frames], smoothing, shots_begin)
         crops = alignment.crop_track(byte_frames(images), track, model.config.image_size)
         shown = spread(len(images), PREVIEWED)
         parts = [track_part(face, shown) for face in faces]
@@ -141,13 +142,14 @@ class AlignFaces(io.ComfyNode):
         return io.NodeOutput(track, *outputs, text, ui=ui.PreviewText(text))
 
 
-def _tracks(model, images, face_landmarks: Any, points: Any, smoothing: float) -> list:
-    """The track of everybody in the clip, from whichever source is connected."""
+def _tracks(model, images, face_landmarks: Any, points: Any, smoothing: float, cuts: tuple[int, ...]) -> list:
+    """The track of everybody in the clip, from whichever source is connected; `cuts` are the frames of new shots."""
     from ..dva_core.faces.detection import detect_faces
     from ..dva_core.faces.tracking import follow_faces, landmarks_to_track
+    from ..dva_core.pipeline import face_features
     from ..dva_core.progress import Watch
 
-    size = *images.shape[1:3], NO_RATE, smoothing
+    size = *images.shape[1:3], NO_RATE, smoothing, cuts
     if points is not None:
         from ..dva_core.faces.points import PointTracks, landmarks_from_points
 
@@ -161,7 +163,8 @@ def _tracks(model, images, face_landmarks: Any, points: Any, smoothing: float) -
         _check_frames(face_landmarks, "frames", len(images), "face_landmarks")
         return follow_faces(detections_from_mediapipe(face_landmarks["frames"]), *size)
     watch = Watch("find face", len(images), **_host.watched())
-    return follow_faces(detect_faces(model.detector, byte_frames(images), watch=watch), *size)
+    found = detect_faces(model.detector, byte_frames(images), watch=watch, embed=face_features(model))
+    return follow_faces(found, *size)
 
 
 def _check_frames(value: Any, key: str, frames: int, name: str) -> None:

@@ -62,6 +62,24 @@ def test_interpolate_goes_straight_from_side_to_side_and_holds_at_the_ends():
 
 
 @pytest.mark.parametrize("mode", ["hold", "interpolate"])
+def test_a_gap_is_not_filled_across_a_cut(mode):
+    given = track([None, 50.0, 60.0, None, None, None, None])
+    found = fill_gaps(given, mode, cuts=(4,))
+    assert found.valid.tolist() == [True] * 4 + [False] * 3
+    assert places(found)[:4] == pytest.approx([50, 50, 60, 60])
+    assert np.isnan(found.quads[4:]).all()
+
+
+@pytest.mark.parametrize("mode", ["hold", "interpolate"])
+def test_each_shot_is_filled_from_its_own_frames(mode):
+    given = track([50.0, 50.0, None, None, 200.0, 200.0, None, None])
+    found = fill_gaps(given, mode, cuts=(3, 6))
+    assert found.valid.tolist() == [True] * 6 + [False] * 2
+    assert places(found)[:6] == pytest.approx([50, 50, 50, 200, 200, 200])
+    np.testing.assert_allclose(found.quads[:6], face_quads(found.landmarks[:6]))  # nothing is smoothed across the cut
+
+
+@pytest.mark.parametrize("mode", ["hold", "interpolate"])
 def test_squares_are_smoothed_as_much_as_asked_for(mode):
     found = fill_gaps(track(GAPS), mode, smooth=0)
     np.testing.assert_allclose(found.quads, face_quads(found.landmarks))

@@ -1,7 +1,8 @@
-"""People followed through a clip by the overlap of boxes."""
+"""People followed through a clip by the overlap of boxes and by who they are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import chain
 
@@ -14,16 +15,32 @@ from dva_core.errors import DvaError
 from dva_core.faces.alignment import face_quads, smooth_quads
 from dva_core.faces.detection import FaceDetection, detect_faces
 from dva_core.faces.tracking import follow_faces, landmarks_to_track, track_face
+from dva_core.pipeline import face_features
+from dva_core.synthetic import HELD_OUT_SEEDS, Rendered, render, sample_motion, sample_person, sample_scene
+from dva_core.synthetic.render import HEAD_UNITS_PER_FRAME
 from dva_core.values import FaceTrack
+from dva_core.weights.bundle import load_model
 
 from .pictures import face_landmarks
 
 RATE = Fraction(30000, 1001)
 
 
-def face(x: float, y: float = 100.0, eye_distance: float = 20.0) -> FaceDetection:
+def face(x: float, y: float = 100.0, eye_distance: float = 20.0, features: np.ndarray | None = None) -> FaceDetection:
     landmarks = face_landmarks((x, y), eye_distance)
-    return FaceDetection(np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)]), 0.9, landmarks)
+    return FaceDetection(np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)]), 0.9, landmarks, features)
+
+
+def looks(person: int, likeness: float = 0.8, frame: int = 0) -> np.ndarray:
+    """Features of a person, of length 1, as alike to the person's mean as told and different in every frame."""
+    rng = np.random.default_rng([person, frame])
+    features = likeness * np.eye(512)[person] + np.sqrt(1 - likeness**2) * np.eye(512)[rng.integers(100, 512)]
+    return features.astype(np.float32)
+
+
+def seen(person: int, xs: Sequence[float], likeness: float = 0.8) -> list[FaceDetection]:
+    """One person in neighbouring frames."""
+    return [face(x, features=looks(person, likeness, frame)) for frame, x in enumerate(xs)]
 
 
 def track(detections: list[list[FaceDetection]], **options) -> FaceTrack:
@@ -113,6 +130,79 @@ def test_faces_of_a_few_pixels_are_not_looked_at():
         everybody([[face(60, eye_distance=small)]] * 4)
 
 
+def test_people_who_cross_with_one_hidden_do_not_swap():
+    there, back = seen(1, np.linspace(60, 240, 19)), seen(2, np.linspace(240, 60, 19))
+    frames = [[a] if 7 <= t < 12 else [a, b] for t, (a, b) in enumerate(zip(there, back, strict=True))]
+    first, second = sorted(everybody(frames), key=lambda found: followed(found)[0])
+    assert followed(first) == pytest.approx([60 + 10 * t for t in range(19)])
+    assert np.flatnonzero(~second.valid).tolist() == [7, 8, 9, 10, 11]
+    assert followed(second) == pytest.approx([240 - 10 * t for t in range(19) if not 7 <= t < 12])
+
+
+def test_who_comes_back_in_another_place_is_known_by_the_looks():
+    away: list[list[FaceDetection]] = [[]] * 3
+    frames = [*([one] for one in seen(1, [60.0] * 6)), *away, *([one] for one in seen(1, [240.0] * 6))]
+    assert followed(track(frames)) == pytest.approx([60] * 6 + [240] * 6)
+    frames = [*frames[:9], *([one] for one in seen(2, [240.0] * 6))]
+    assert [followed(found) for found in everybody(frames)] == [pytest.approx([60] * 6), pytest.approx([240] * 6)]
+
+
+def test_who_takes_an_empty_place_is_somebody_else_when_the_looks_say_so():
+    frames = [*([one] for one in seen(1, [100.0] * 6)), [], *([one] for one in seen(2, [100.0] * 6))]
+    assert sorted(found.valid.tolist() for found in everybody(frames)) == sorted(
+        [[True] * 6 + [False] * 7, [False] * 7 + [True] * 6]
+    )
+
+
+def test_twins_who_are_seen_at_once_stay_two():
+    frames = [[a, b] for a, b in zip(seen(1, [60.0] * 6), seen(1, [240.0] * 6), strict=True)]
+    assert [followed(found) for found in everybody(frames)] == [pytest.approx([60] * 6), pytest.approx([240] * 6)]
+
+
+def test_a_face_that_is_covered_or_blurred_for_a_moment_is_still_the_same():
+    frames = [[one] for one in seen(1, [100.0 + t for t in range(20)])]
+    frames[8:12] = [[face(108.0 + t, features=looks(50 + t))] for t in range(4)]  # looks like nobody
+    frames[0] = [face(100, features=looks(60))]
+    found = everybody(frames)
+    assert len(found) == 1 and found[0].valid.all()
+
+
+def test_across_a_cut_nobody_is_followed():
+    frames = [[one] for one in seen(1, [100.0] * 16)]
+    before, after = sorted(everybody(frames, cuts=(6,)), key=lambda found: not found.valid[0])
+    assert np.flatnonzero(before.valid).tolist() == list(range(6))
+    assert np.flatnonzero(after.valid).tolist() == list(range(6, 16))
+    assert track(frames, cuts=(6,)).valid.sum() == 10
+    without_looks = [[face(100)] for _ in range(16)]
+    assert len(everybody(without_looks, cuts=(6,))) == 2 and len(everybody(without_looks)) == 1
+
+
+def test_rendered_people_who_cross_do_not_swap():
+    model = load_model("demo")
+    frames, there, back = crossing(HELD_OUT_SEEDS[122], HELD_OUT_SEEDS[123], 32)
+    found = follow_faces(detect_faces(model.detector, frames, embed=face_features(model)), *frames.shape[1:3], RATE)
+    for truth in (there, back):
+        ends = [[np.abs(one.landmarks[t, 30] - truth[t, 30]).max() < 8 for t in (0, 1, -2, -1)] for one in found]
+        assert [True] * 4 in ends
+
+
+def crossing(back_person: int, front_person: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two rendered people who pass each other: frames uint8 [T,160,320,3] and the landmarks [T,68,2] of each."""
+    height, width = 160, 320
+
+    def shown(seed: int, places: np.ndarray) -> Rendered:
+        scale = HEAD_UNITS_PER_FRAME / (0.8 * height)
+        views = [[[scale, 0, -scale * x], [0, scale, -scale * height / 2]] for x in places]
+        parts = [
+            [make] * count for make in (sample_person(seed), sample_motion(seed, count), sample_scene(seed, count))
+        ]
+        return render(*parts, range(count), torch.tensor(views, dtype=torch.float64), height, width)
+
+    back, front = shown(back_person, np.linspace(60, 260, count)), shown(front_person, np.linspace(260, 60, count))
+    frames = np.where((front.parsing > 0)[..., None], front.pictures, back.pictures)
+    return frames, back.landmarks, front.landmarks
+
+
 def test_known_landmarks_become_a_track_and_useless_ones_invalid_frames():
     landmarks = np.stack([face_landmarks((100.0 + t, 80.0), 20.0) for t in range(6)])
     given = np.array([True, True, False, True, True, True])
@@ -137,6 +227,23 @@ def test_quads_are_smoothed_unless_told_not_to():
     assert trembling == sorted(trembling, reverse=True)
 
 
+def test_the_square_of_a_steadily_moving_face_does_not_lag():
+    frames = [[face(40 + 5 * t)] for t in range(40)]
+    centres = track(frames).quads.mean(axis=1)[:, 0]
+    np.testing.assert_allclose(centres[12:-12], [40 + 5 * t for t in range(12, 28)], atol=1e-6)
+
+
+def test_squares_before_a_gap_or_a_cut_are_not_pulled_to_those_after_it():
+    landmarks = np.stack([face_landmarks((x, 100.0), 20.0) for x in [60.0] * 10 + [200.0] * 10])
+    in_view = np.arange(20) != 9
+    with_gap = landmarks_to_track(landmarks, in_view, 200, 300, RATE)
+    at_cut = landmarks_to_track(landmarks, np.ones(20, bool), 200, 300, RATE, cuts=(10,))
+    for found in (with_gap, at_cut):
+        np.testing.assert_allclose(found.quads[found.valid], face_quads(landmarks[found.valid]))
+    smeared = landmarks_to_track(landmarks, np.ones(20, bool), 200, 300, RATE)
+    assert np.abs(smeared.quads - at_cut.quads).max() > 1
+
+
 def test_no_face_anywhere_is_told():
     with pytest.raises(DvaError, match="No face was found in any of the 3 frames"):
         track([[], [], []])
@@ -154,3 +261,15 @@ def test_detection_finds_the_same_in_every_frame_whatever_the_batch():
         np.testing.assert_allclose(a.landmarks, b.landmarks, atol=1e-3)
         np.testing.assert_allclose(a.box, b.box, atol=1e-3)
         assert a.landmarks.shape == (68, 2) and a.box.shape == (4,) and a.score == pytest.approx(b.score)
+
+
+def test_faces_have_features_of_length_one_when_asked_for():
+    model = load_model("demo")
+    frames, there, back = crossing(HELD_OUT_SEEDS[122], HELD_OUT_SEEDS[123], 1)
+    (found,) = detect_faces(model.detector, frames, embed=face_features(model))
+    assert len(found) == 2 and all(one.features.shape == (512,) for one in found)
+    assert [np.linalg.norm(one.features) for one in found] == pytest.approx([1, 1], abs=1e-5)
+    one, other = (face_features(model)(frames[0], truth)[0] for truth in (there, back))
+    likeness = np.array([[one @ each.features, other @ each.features] for each in found])
+    assert likeness.max(axis=1).min() > 0.6 and likeness.min(axis=1).max() < 0.25
+    assert all(each.features is None for each in detect_faces(model.detector, frames)[0])

@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 from ..encoders import FaceDetector
+from ..encoders.detector import Faces
 from ..progress import Watch
+from .alignment import face_quads
+
+# Pixels across: smaller squares show no face, and each of their pixels would be the mean of thousands of the crop's.
+LEAST_SIDE = 8.0
+
+Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Who they are: (frame uint8 [H,W,3], landmarks float64 [K,68,2] of its faces) -> float32 [K,512] of length 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceDetection:
     """One face in one frame, in its pixels (x,y), the centre of the top-left pixel at (0,0).
 
-    box: float64 [4] x0,y0,x1,y1. score: 0..1. landmarks: float64 [68,2] in iBUG order.
+    box: float64 [4] x0,y0,x1,y1. score: 0..1. landmarks: float64 [68,2] in iBUG order. features: who it is,
+    float32 [512] of length 1, or None where nobody has asked.
     """
 
     box: np.ndarray
     score: float
     landmarks: np.ndarray
+    features: np.ndarray | None = None
 
 
 def detect_faces(
-    detector: FaceDetector, frames: Iterable[np.ndarray], batch_size: int = 16, watch: Watch | None = None
+    detector: FaceDetector,
+    frames: Iterable[np.ndarray],
+    batch_size: int = 16,
+    watch: Watch | None = None,
+    embed: Embed | None = None,
 ) -> list[list[FaceDetection]]:
     """The faces of each frame uint8 [H,W,3], any size but all the same; at most `batch_size` frames are held.
 
-    `watch` is told of every frame.
+    `watch` is told of every frame. `embed` gives the faces their features, except those too small to be followed.
     """
     frames = iter(frames)
     found: list[list[FaceDetection]] = []
     while batch := list(islice(frames, batch_size)):
-        for faces in detector.detect(np.stack(batch)):
-            rows = zip(faces.boxes, faces.scores, faces.landmarks, strict=True)
-            found.append([FaceDetection(box, float(score), landmarks) for box, score, landmarks in rows])
+        results = zip(batch, detector.detect(np.stack(batch)), strict=True)
+        found += [_detections(frame, faces, embed) for frame, faces in results]
         if watch is not None:
             watch.tick(len(batch))
     return found
+
+
+def large_enough(landmarks: np.ndarray) -> np.ndarray:
+    """Which of landmarks [N,68,2] are finite and give a square of LEAST_SIDE or more: bool [N]."""
+    with np.errstate(all="ignore"):  # points that all coincide have no direction; their square becomes NaN
+        quads = face_quads(landmarks)
+        sides = np.linalg.norm(quads[:, 3] - quads[:, 0], axis=1)
+    return np.isfinite(landmarks).all(axis=(1, 2)) & (sides >= LEAST_SIDE)
+
+
+def _detections(frame: np.ndarray, faces: Faces, embed: Embed | None) -> list[FaceDetection]:
+    features: dict[int, np.ndarray] = {}
+    known = np.flatnonzero(large_enough(faces.landmarks))
+    if embed is not None and len(known):
+        features = dict(zip(known.tolist(), embed(frame, faces.landmarks[known]), strict=True))
+    rows = zip(faces.boxes, faces.scores, faces.landmarks, strict=True)
+    return [FaceDetection(box, float(score), points, features.get(k)) for k, (box, score, points) in enumerate(rows)]
