@@ -10,10 +10,14 @@ _HOMES = {
     "autoencoder": ("DiffusionVideoAutoencoder", "ModelConfig"),
     "editing.attributes": ("CELEBA_ATTRIBUTES", "edit_identity"),
     "errors": ("Cancelled", "DvaError"),
+    "detectors": ("DETECTORS", "load_detector"),
+    "footage": ("find_face", "find_face_by_points", "find_faces"),
     "pipeline": ("EditResult", "decode_clip", "edit_clip", "edit_video", "encode_clip"),
+    "published": ("PublishedResult", "edit_video_as_published"),
     "unet": ("UNet", "UNetConfig"),
     "values": ("EncodedClip", "FaceTrack", "Identity", "LandmarkCodes", "NoiseMaps"),
     "weights.bundle": ("load_model", "save_bundle"),
+    "weights.released": ("convert_released",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -7,10 +7,9 @@ frame, and the noise maps x_T that DDIM inversion finds carry everything else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,23 +20,17 @@ from . import video
 from .autoencoder import DiffusionVideoAutoencoder
 from .diffusion import ddim
 from .diffusion.schedule import spaced_timesteps
-from .editing.attributes import edit_identity
+from .editing.attributes import check_edits, edit_identity
 from .editing.detail import with_detail
 from .encoders import FaceDetector
 from .errors import DvaError
-from .faces.alignment import crop_faces, face_quads
-from .faces.choosing import largest
-from .faces.cuts import CutFinder
-from .faces.detection import Embed, detect_faces
+from .faces.alignment import crop_faces
 from .faces.masks import edit_mask
 from .faces.pasting import paste_faces
-from .faces.tracking import follow_faces
+from .footage import find_unless_known, frames_with_track
 from .memory import in_batches
 from .progress import Cancel, Preview, Progress, Watch, never, silent, unseen
 from .values import EncodedClip, FaceTrack, Identity, LandmarkCodes, NoiseMaps
-
-FRAMES_AT_ONCE = 16
-
 
 # --- a clip of aligned crops ---
 
@@ -72,8 +65,8 @@ def invert_clip(
         )
     z_face = model.face_latent(identity.mean(), landmark_codes)
     watch = Watch("invert", 2 * len(crops) * steps, progress, cancelled)
-    x_T = _solve(ddim.invert, model, crops, z_face, steps, batch_size, watch)
-    unedited = _solve(ddim.decode, model, x_T, z_face, steps, batch_size, watch)
+    x_T = solve_clip(ddim.invert, model, crops, z_face, steps, batch_size, watch)
+    unedited = solve_clip(ddim.decode, model, x_T, z_face, steps, batch_size, watch)
     return EncodedClip(crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name), unedited)
 
 
@@ -94,7 +87,7 @@ def decode_clip(
     z_face = model.face_latent(identity, clip.landmark_codes).expand(len(clip.crops), -1)
     steps, x_T = clip.noise_maps.steps, clip.noise_maps.x_T
     watch = Watch("decode", len(x_T) * steps, progress, cancelled)
-    decoded = _solve(ddim.decode, model, x_T, z_face, steps, batch_size, watch, preview)
+    decoded = solve_clip(ddim.decode, model, x_T, z_face, steps, batch_size, watch, preview)
     return with_detail(clip.crops, clip.unedited, decoded) if keep_detail else decoded
 
 
@@ -113,7 +106,7 @@ class EditResult:
     """What `edit_video` found and made; further edits of the same clip can start from it.
 
     `clip` and `crops` (the edited faces, float32 [V,3,S,S] in -1..1) hold the V frames that have a face, in order.
-    `seconds` is the time that each stage took.
+    `seconds` is the time that each stage took. `cuts` are the frames that begin a new shot, if they were looked for.
     """
 
     track: FaceTrack
@@ -121,6 +114,7 @@ class EditResult:
     identity: Identity
     crops: Tensor
     seconds: Mapping[str, float]
+    cuts: tuple[int, ...]
 
     @property
     def frames_without_face(self) -> list[int]:
@@ -130,72 +124,41 @@ class EditResult:
 
 def edit_video(
     model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float],
-    steps: int = 20, *, detector: FaceDetector | None = None, batch_size: int = 8, progress: Progress = silent,
-    cancelled: Cancel = never,
+    steps: int = 20, *, detector: FaceDetector | None = None, track: FaceTrack | None = None, batch_size: int = 8,
+    progress: Progress = silent, cancelled: Cancel = never,
 ) -> EditResult:  # fmt: skip
     """Edits the person in a video file or folder of pictures and writes the result to `target`, sound kept.
 
-    `edits` maps CelebA attribute names to scales: 1 puts the attribute on at full strength, -1 takes it off.
+    `edits` maps CelebA attribute names to scales: 1 puts the attribute on at full strength, -1 takes it off; with
+    directions whose reach is unknown, as the published ones, 0.3 is much. `detector`: the model's own when left out.
+    With a `track` nobody is looked for; otherwise the largest face is followed, to the end of its shot.
     The source is read three times and only face crops are held whole. Frames without a face are passed on unchanged.
     Raises DvaError for files that cannot be read or hold no face, unknown attributes and impossible `steps`, and
     Cancelled once `cancelled()` is true; `target` is then left as it was.
     """
-    _check_request(model, source, target, edits, steps)
+    check_request(model, source, target, edits, steps)
     options = {"batch_size": batch_size, "progress": progress, "cancelled": cancelled}
     seconds: dict[str, float] = {}
-    with _timed(seconds, "find face"):
-        track = find_face(model, source, detector=detector, progress=progress, cancelled=cancelled)
-    with _timed(seconds, "crop"):
+    with timed(seconds, "find face"):
+        track, cuts = find_unless_known(model, source, track, detector, progress, cancelled)
+    with timed(seconds, "crop"):
         crops = read_crops(source, track, model.config.image_size)
-    with _timed(seconds, "encode and invert"):
+    with timed(seconds, "encode and invert"):
         clip = encode_clip(model, crops, steps, **options)
-    with _timed(seconds, "edit and decode"):
+    with timed(seconds, "edit and decode"):
         identity = edit_clip(model, clip, edits)
         edited = decode_clip(model, clip, identity, **options)
-    with _timed(seconds, "paste and write"):
+    with timed(seconds, "paste and write"):
         watch = Watch("paste and write", len(track.valid), progress, cancelled)
         frames = pasted_frames(model, source, track, crops, edited, watch)
         video.write_video(target, frames, track.frame_rate, audio_from=Path(source))
-    return EditResult(track, clip, identity, edited, seconds)
-
-
-def find_face(
-    model: DiffusionVideoAutoencoder, source: str | Path, *, detector: FaceDetector | None = None,
-    progress: Progress = silent, cancelled: Cancel = never,
-) -> FaceTrack:  # fmt: skip
-    """Follows the largest face of a video. `detector`: the model's own when left out. Raises DvaError without faces."""
-    tracks, _ = find_faces(model, source, detector=detector, progress=progress, cancelled=cancelled)
-    return tracks[largest(tracks)]
-
-
-def find_faces(
-    model: DiffusionVideoAutoencoder, source: str | Path, *, detector: FaceDetector | None = None,
-    progress: Progress = silent, cancelled: Cancel = never,
-) -> tuple[list[FaceTrack], tuple[int, ...]]:  # fmt: skip
-    """Everybody in a video, as `follow_faces` tells them, and the frames that begin a new shot."""
-    info = video.probe(source)
-    watch = Watch("find face", info.frames or 0, progress, cancelled)
-    finder = CutFinder()
-    frames = finder.watching(video.read_frames(source))
-    detections = detect_faces(detector or model.detector, frames, FRAMES_AT_ONCE, watch, face_features(model))
-    cuts = finder.cuts()
-    return follow_faces(detections, info.height, info.width, info.frame_rate, cuts=cuts), cuts
-
-
-def face_features(model: DiffusionVideoAutoencoder) -> Embed:
-    """Who faces are, by the model's identity net: each cut out of its frame by its own square, for `detect_faces`."""
-
-    def embed(frame: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        crops = crop_faces([frame] * len(landmarks), face_quads(landmarks), model.config.image_size)
-        return model.encode_identity(crops).features.numpy()
-
-    return embed
+    return EditResult(track, clip, identity, edited, seconds, cuts)
 
 
 def read_crops(source: str | Path, track: FaceTrack, size: int) -> Tensor:
     """The aligned faces of the V frames that have one: [V,3,S,S] in -1..1."""
     crops = []
-    for frames, part in _with_track(source, track):
+    for frames, part in frames_with_track(source, track):
         if part.valid.any():
             crops.append(crop_faces(frames[part.valid], part.quads[part.valid], size))
     return torch.cat(crops)
@@ -207,7 +170,7 @@ def pasted_frames(
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """The source's frames, uint8 [H,W,3], with its faces (crops [V,3,S,S]) replaced by edited ones."""
     first = 0
-    for frames, part in _with_track(source, track):
+    for frames, part in frames_with_track(source, track):
         rows = slice(first, first + int(part.valid.sum()))
         yield from paste_edit(model, frames, part, crops[rows], edited[rows])
         first = rows.stop
@@ -225,36 +188,16 @@ def paste_edit(
     return paste_faces(frames, edited, track, mask, source_crops=crops)
 
 
-def track_part(track: FaceTrack, frames: slice | list[int]) -> FaceTrack:
-    """The track of some of its frames."""
-    return replace(track, landmarks=track.landmarks[frames], quads=track.quads[frames], valid=track.valid[frames])
-
-
-def _check_request(
+def check_request(
     model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float], steps: int
 ) -> None:
     """What would fail after minutes of work should fail now."""
-    for name in edits:
-        model.attributes.row(name)
+    check_edits(model.attributes, edits)
     spaced_timesteps(steps)
     video.check_output(target, source)
 
 
-def _with_track(source: str | Path, track: FaceTrack) -> Iterator[tuple[np.ndarray, FaceTrack]]:
-    """Some frames at a time, with their part of the track."""
-    start = 0
-    for frames in _batches(video.read_frames(source)):
-        yield frames, track_part(track, slice(start, start + len(frames)))
-        start += len(frames)
-
-
-def _batches(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    frames = iter(frames)
-    while batch := list(islice(frames, FRAMES_AT_ONCE)):
-        yield np.stack(batch)
-
-
-def _solve(
+def solve_clip(
     solver: Callable[..., Tensor], model: DiffusionVideoAutoencoder, x: Tensor, z_face: Tensor, steps: int,
     batch_size: int, watch: Watch, preview: Preview = unseen,
 ) -> Tensor:  # fmt: skip
@@ -274,7 +217,7 @@ def _solve(
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[stage] = time.perf_counter() - start

@@ -18,7 +18,8 @@ from .evaluation.reconstruction import ms_ssim, mse, psnr, ssim
 from .evaluation.report import comparison_frames, contact_sheet, write_report
 from .evaluation.temporal import tg_id, tl_id
 from .files import whole_or_nothing
-from .pipeline import EditResult, decode_clip, edit_clip, edit_video, paste_edit, pasted_frames, track_part
+from .footage import track_part
+from .pipeline import EditResult, decode_clip, edit_clip, edit_video, paste_edit, pasted_frames
 from .progress import Progress, Watch, silent
 from .values import EncodedClip, FaceTrack, Identity, LandmarkCodes
 

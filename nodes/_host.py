@@ -15,6 +15,8 @@ import folder_paths
 import torch
 
 from ..dva_core.errors import DvaError
+from ..dva_core.weights import places
+from ..dva_core.weights.registry import PUBLISHED_BUNDLE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 MODEL_FOLDER = "dva"
 BUILT_IN = "demo (built in)"
+PUBLISHED = f"{PUBLISHED_BUNDLE}.safetensors"
 PREVIEW_PIXELS = 256
 # Working memory of the noise estimator, in bytes for each pixel and channel of its first layer: some forty feature maps
 # of that size are alive at the widest place. Reckoned from the net, not measured on a GPU.
@@ -61,9 +64,10 @@ def register_model_folder() -> None:
 
 
 def model_names() -> list[str]:
-    """What the loader offers: the built-in model, then the bundles in models/dva."""
+    """What the loader offers: the built-in model, the published one, then the other bundles in models/dva."""
     files = folder_paths.get_filename_list(MODEL_FOLDER)
-    return [BUILT_IN, *(name for name in files if name.lower().endswith(".safetensors"))]
+    others = (name for name in files if name.lower().endswith(".safetensors") and name != PUBLISHED)
+    return [BUILT_IN, PUBLISHED, *others]
 
 
 def model_path(name: str) -> str:
@@ -71,6 +75,8 @@ def model_path(name: str) -> str:
     if name == BUILT_IN:
         return "demo"
     path = folder_paths.get_full_path(MODEL_FOLDER, name)
+    if path is None and name == PUBLISHED:
+        raise DvaError(places.how_to_get_published(weight_folders()))
     if path is None:
         raise DvaError(
             f"There is no model {name} in models/{MODEL_FOLDER}; put the bundle there and press R to refresh."
@@ -78,9 +84,14 @@ def model_path(name: str) -> str:
     return path
 
 
+def weight_folders() -> tuple[Path, ...]:
+    """Where weight files of others are looked for first, each laid out like the host's own models folder."""
+    return (Path(folder_paths.models_dir),)
+
+
 def model_stamp(name: str) -> str:
     """Changes when the bundle does."""
-    if name == BUILT_IN:
+    if name == BUILT_IN or folder_paths.get_full_path(MODEL_FOLDER, name) is None:
         return name
     about = os.stat(model_path(name))
     return f"{about.st_mtime_ns} {about.st_size}"
@@ -98,6 +109,11 @@ def host_model(path: str, precision: str, on_cpu: bool) -> HostedModel:
     offload = torch.device("cpu") if on_cpu else management.unet_offload_device()
     patcher = patcher_class(Keeper(net), load_device=device, offload_device=offload)
     return HostedModel(patcher)
+
+
+def computing_device() -> torch.device:
+    """Where the host computes."""
+    return management.get_torch_device()
 
 
 # --- progress ---

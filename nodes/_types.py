@@ -1,6 +1,7 @@
 """The pack's own sockets. What they carry are frozen values of `dva_core.values`, always on the CPU:
 
 DVA_MODEL      HostedModel (`_host.py`): a DiffusionVideoAutoencoder that the host moves between devices
+DVA_DETECTOR   FaceDetector: finds faces and their landmarks in whole frames
 DVA_TRACK      FaceTrack: where one person's face is in every frame
 DVA_IDENTITY   Identity: who it is, one row for the clip or one for each frame
 DVA_LANDMARKS  LandmarkCodes: how the face moves, one row for each frame with a face
@@ -16,6 +17,7 @@ from comfy_api.latest import io
 from ..dva_core.errors import DvaError
 
 Model = io.Custom("DVA_MODEL")
+Detector = io.Custom("DVA_DETECTOR")
 Track = io.Custom("DVA_TRACK")
 Identity = io.Custom("DVA_IDENTITY")
 Landmarks = io.Custom("DVA_LANDMARKS")

@@ -114,7 +114,7 @@ class AlignFaces(io.ComfyNode):
         reference=None, face_landmarks=None, points=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..dva_core.faces import alignment, choosing, cuts, gaps, overlay
-        from ..dva_core.pipeline import track_part
+        from ..dva_core.footage import track_part
 
         model = expect(model, _host.HostedModel, "model", "output of Load DVA Model").ready()
         images = checked(images)
@@ -146,7 +146,7 @@ def _tracks(model, images, face_landmarks: Any, points: Any, smoothing: float, c
     """The track of everybody in the clip, from whichever source is connected; `cuts` are the frames of new shots."""
     from ..dva_core.faces.detection import detect_faces
     from ..dva_core.faces.tracking import follow_faces, landmarks_to_track
-    from ..dva_core.pipeline import face_features
+    from ..dva_core.footage import face_features
     from ..dva_core.progress import Watch
 
     size = *images.shape[1:3], NO_RATE, smoothing, cuts
@@ -156,7 +156,7 @@ def _tracks(model, images, face_landmarks: Any, points: Any, smoothing: float, c
         _check_frames(points, "track_path", len(images), "points")
         positions, visible = (torch.as_tensor(points[name]).numpy() for name in ("track_path", "track_visibility"))
         tracks = PointTracks(positions.astype(np.float64), visible.astype(bool))
-        return [landmarks_to_track(*landmarks_from_points(tracks), *size)]
+        return [landmarks_to_track(*landmarks_from_points(tracks, cuts), *size)]
     if face_landmarks is not None:
         from ..dva_core.faces.mediapipe import detections_from_mediapipe
 

@@ -60,5 +60,5 @@ class EditAttribute(io.ComfyNode):
 
         directions = expect(model, _host.HostedModel, "model", "output of Load DVA Model").ready().attributes
         identity = expect(identity, values.Identity, "identity", "output of Encode Identity").mean()
-        move = {"to class": "to_class", "along, normalised": "along", "along, plain": "along_plain"}[method]
+        move = {"to class": "to_class", "along, normalised": "shift", "along, plain": "along_plain"}[method]
         return io.NodeOutput(edit_identity(identity, directions, {attribute: strength}, move=move))

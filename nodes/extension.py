@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import _host, align, ddim, edit, identity, mask, model, paste, points, report
+from . import _host, align, ddim, detector, edit, identity, mask, model, paste, points, report
 
 NODES: list[type[io.ComfyNode]] = [
     model.LoadModel,
     model.DemoClip,
+    detector.LoadFaceDetector,
     align.AlignFaces,
     points.TrackFaceByPoints,
     mask.FaceMask,

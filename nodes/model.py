@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..dva_core.errors import DvaError
 from . import _host
 from ._images import from_bytes
 from ._types import Model
@@ -27,8 +28,8 @@ class LoadModel(io.ComfyNode):
                     "model",
                     options=_host.model_names(),
                     default=_host.BUILT_IN,
-                    tooltip="The built-in demo model (64 pixel faces, MIT licence), or a bundle (.safetensors) from "
-                    "models/dva.",
+                    tooltip="The built-in demo model (64 pixel faces, MIT licence), the published model for real faces "
+                    "(256 pixels; once it is fetched and converted), or another bundle (.safetensors) from models/dva.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -51,10 +52,11 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model: str) -> bool | str:
-        return model in _host.model_names() or (
-            f"There is no model {model} in models/dva; put the bundle there and press R to refresh, or choose "
-            f"{_host.BUILT_IN}."
-        )
+        try:
+            _host.model_path(model)
+        except DvaError as error:
+            return str(error)
+        return True
 
     @classmethod
     def fingerprint_inputs(cls, model: str, **_) -> str:

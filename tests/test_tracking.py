@@ -15,7 +15,7 @@ from dva_core.errors import DvaError
 from dva_core.faces.alignment import face_quads, smooth_quads
 from dva_core.faces.detection import FaceDetection, detect_faces
 from dva_core.faces.tracking import follow_faces, landmarks_to_track, track_face
-from dva_core.pipeline import face_features
+from dva_core.footage import face_features
 from dva_core.synthetic import HELD_OUT_SEEDS, Rendered, render, sample_motion, sample_person, sample_scene
 from dva_core.synthetic.render import HEAD_UNITS_PER_FRAME
 from dva_core.values import FaceTrack

@@ -51,6 +51,11 @@ class AttributeDirections(nn.Module):
         """The attributes that can be edited, in CelebA's order."""
         return tuple(name for name, known in zip(CELEBA_ATTRIBUTES, self.trained.tolist(), strict=True) if known)
 
+    @property
+    def reach_known(self) -> bool:
+        """Whether scale 1 can mean full strength for all of them."""
+        return _reach_known(self, self.trained.nonzero().flatten().tolist())
+
     def row(self, name: str) -> int:
         """The row of an attribute; DvaError listing what is known when it is unknown or has no direction."""
         if name in self.names:
@@ -75,11 +80,8 @@ def edit_identity(
 
     Raises DvaError for attributes that the table does not know and scales that are no finite number.
     """
-    rows = [directions.row(name) for name in edits]
-    for name, scale in edits.items():
-        if not math.isfinite(scale):
-            raise DvaError(f"The scale of '{name}' must be a finite number, not {scale}.")
-    wanted = {row: float(scale) for row, scale in zip(rows, edits.values(), strict=True) if scale != 0}
+    check_edits(directions, edits)
+    wanted = {directions.row(name): float(scale) for name, scale in edits.items() if scale != 0}
     if not wanted:
         return identity
     features = identity.features.to(directions.weight.device)
@@ -95,6 +97,14 @@ def edit_identity(
         if move == "shift":
             features = features * length
     return replace(identity, features=features.to(identity.features.device))
+
+
+def check_edits(directions: AttributeDirections, edits: Mapping[str, float]) -> None:
+    """Raises DvaError for attributes that the table does not know and scales that are no finite number."""
+    for name, scale in edits.items():
+        directions.row(name)
+        if not math.isfinite(scale):
+            raise DvaError(f"The scale of '{name}' must be a finite number, not {scale}.")
 
 
 def move_along(m: Tensor, w: Tensor, mean: Tensor, std: Tensor, scale: float, normalized: bool = True) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,14 +103,15 @@ def follow_points(
     return PointTracks(np.stack(positions), np.stack(visible))
 
 
-def landmarks_from_points(tracks: PointTracks) -> tuple[np.ndarray, np.ndarray]:
+def landmarks_from_points(tracks: PointTracks, cuts: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
     """A face that moves as the points do: landmarks float64 [T,68,2] in iBUG order, and valid bool [T].
 
     The first four points are, as the picture shows them, the eye on the left, the eye on the right, the mouth's
     corner on the left and the one on the right; any others steady the motion. The mean face is laid on the four, and
     moves by the similarity (Umeyama 1991) from the first frame's points to each frame's, in which points that go
-    astray count less. A frame is valid when at least three points are visible that the first frame shows too;
-    elsewhere landmarks are NaN. Raises DvaError for fewer than four points or points that coincide.
+    astray count less. A frame is valid when at least three points are visible that the first frame shows too, and no
+    new shot has begun (`cuts`: the frames that begin one); elsewhere landmarks are NaN. Raises DvaError for fewer than
+    four points or points that coincide.
     """
     _check_points(tracks.positions[0])
     points, face = _complex(tracks.positions), _complex(MEAN_FACE)
@@ -119,6 +120,7 @@ def landmarks_from_points(tracks: PointTracks) -> tuple[np.ndarray, np.ndarray]:
     face = turn * face + shift
     visible = tracks.visible & tracks.visible[0]
     valid = visible.sum(axis=1) >= LEAST_VISIBLE
+    valid[min(cuts, default=len(valid)) :] = False
     landmarks = np.full((len(points), *MEAN_FACE.shape), np.nan)
     for t in np.flatnonzero(valid):
         turn, shift = _common_motion(points[0, visible[t]], points[t, visible[t]])
