@@ -86,8 +86,8 @@ class DiffusionVideoAutoencoder(nn.Module):
         """Finds faces and their 68 landmarks in whole frames; DvaError when the model has no detector of its own."""
         if self.detector_net is None:
             raise DvaError(
-                f"The model {self.name} has no face detector of its own; choose one: insightface or facexlib "
-                "(`dva models` says what they need)."
+                f"The model {self.name} has no face detector of its own; give it one (in ComfyUI connect Load Face "
+                "Detector, or landmarks or points; elsewhere `dva_core.load_detector`)."
             )
         return TwoPassDetector(self.detector_net, self.landmarks)
 

@@ -12,7 +12,7 @@ from comfy_api.latest import io, ui
 from ..dva_core.errors import DvaError
 from . import _host
 from ._images import byte_frames, checked, from_bytes, spread, to_images
-from ._types import Model, Track, expect
+from ._types import Detector, Model, Track, expect
 
 WHICH = ["largest", "by number", "nearest to point", "most like reference"]
 GAPS = {"pass through": "pass", "hold": "hold", "interpolate": "interpolate", "error": "error"}
@@ -87,6 +87,12 @@ class AlignFaces(io.ComfyNode):
                     optional=True,
                     tooltip="With 'most like reference': a picture of the person to follow.",
                 ),
+                Detector.Input(
+                    "detector",
+                    optional=True,
+                    tooltip="From Load Face Detector, used instead of the model's own. Models for real faces have none "
+                    "of their own: they need this, 'face_landmarks' or 'points'.",
+                ),
                 io.Custom("FACE_LANDMARKS").Input(
                     "face_landmarks",
                     optional=True,
@@ -111,7 +117,7 @@ class AlignFaces(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, images, which_face, number, missing_frames, smoothing, x, y,
-        reference=None, face_landmarks=None, points=None,
+        reference=None, detector=None, face_landmarks=None, points=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..dva_core.faces import alignment, choosing, cuts, gaps, overlay
         from ..dva_core.footage import track_part
@@ -119,7 +125,7 @@ class AlignFaces(io.ComfyNode):
         model = expect(model, _host.HostedModel, "model", "output of Load DVA Model").ready()
         images = checked(images)
         shots_begin = cuts.find_cuts(byte_frames(images))
-        faces = _tracks(model, images, face_landmarks, points, smoothing, shots_begin)
+        faces = _tracks(model, images, detector, face_landmarks, points, smoothing, shots_begin)
         if which_face == "largest" or points is not None:
             chosen = choosing.largest(faces)
         elif which_face == "by number":
@@ -127,7 +133,7 @@ class AlignFaces(io.ComfyNode):
         elif which_face == "nearest to point":
             chosen = choosing.nearest(faces, x, y)
         else:
-            chosen = _most_alike(model, images, faces, reference)
+            chosen = _most_alike(model, images, faces, reference, detector)
         found = faces[chosen]
         track = gaps.fill_gaps(found, GAPS[missing_frames], smoothing, shots_begin)
         crops = alignment.crop_track(byte_frames(images), track, model.config.image_size)
@@ -142,9 +148,11 @@ class AlignFaces(io.ComfyNode):
         return io.NodeOutput(track, *outputs, text, ui=ui.PreviewText(text))
 
 
-def _tracks(model, images, face_landmarks: Any, points: Any, smoothing: float, cuts: tuple[int, ...]) -> list:
+def _tracks(
+    model, images, detector: Any, face_landmarks: Any, points: Any, smoothing: float, cuts: tuple[int, ...]
+) -> list:
     """The track of everybody in the clip, from whichever source is connected; `cuts` are the frames of new shots."""
-    from ..dva_core.faces.detection import detect_faces
+    from ..dva_core.faces.detection import detect_faces, with_features
     from ..dva_core.faces.tracking import follow_faces, landmarks_to_track
     from ..dva_core.footage import face_features
     from ..dva_core.progress import Watch
@@ -161,9 +169,11 @@ def _tracks(model, images, face_landmarks: Any, points: Any, smoothing: float, c
         from ..dva_core.faces.mediapipe import detections_from_mediapipe
 
         _check_frames(face_landmarks, "frames", len(images), "face_landmarks")
-        return follow_faces(detections_from_mediapipe(face_landmarks["frames"]), *size)
+        found = detections_from_mediapipe(face_landmarks["frames"])
+        pairs = zip(found, byte_frames(images), strict=True)
+        return follow_faces([with_features(faces, frame, face_features(model)) for faces, frame in pairs], *size)
     watch = Watch("find face", len(images), **_host.watched())
-    found = detect_faces(model.detector, byte_frames(images), watch=watch, embed=face_features(model))
+    found = detect_faces(detector or model.detector, byte_frames(images), watch=watch, embed=face_features(model))
     return follow_faces(found, *size)
 
 
@@ -173,7 +183,7 @@ def _check_frames(value: Any, key: str, frames: int, name: str) -> None:
         raise DvaError(f"The input '{name}' must come from the same {frames} images, but tells of {found}.")
 
 
-def _most_alike(model, images, faces: list, reference) -> int:
+def _most_alike(model, images, faces: list, reference, detector: Any) -> int:
     """Who looks most like the largest face of the reference picture."""
     from ..dva_core.faces import alignment, choosing
     from ..dva_core.faces.detection import detect_faces
@@ -182,7 +192,7 @@ def _most_alike(model, images, faces: list, reference) -> int:
     if reference is None:
         raise DvaError("'most like reference' needs a picture; connect one to 'reference' or choose another way.")
     reference = checked(reference, "reference")
-    found = track_face(detect_faces(model.detector, byte_frames(reference)), *reference.shape[1:3], NO_RATE)
+    found = track_face(detect_faces(detector or model.detector, byte_frames(reference)), *reference.shape[1:3], NO_RATE)
 
     def features(pictures, track) -> torch.Tensor:
         rows = np.flatnonzero(track.valid)[spread(int(track.valid.sum()), PREVIEWED)].tolist()

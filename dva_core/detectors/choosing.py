@@ -56,5 +56,6 @@ def installed_detector(folders: Sequence[Path] = ()) -> str:
     commands = [f"`dva models get {' '.join(DETECTORS[name])}`" for name in ("insightface", "facexlib")]
     raise DvaError(
         f"No face detector for real footage is here; get one with {commands[0]} (non-commercial research only) or "
-        f"{commands[1]} (`dva models` tells the licences), or give the places of eyes and mouth by hand."
+        f"{commands[1]} (`dva models` tells the licences), or give the places of eyes and mouth by hand (`dva edit "
+        "--points`, Track Face by Points)."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -48,11 +48,22 @@ def detect_faces(
     frames = iter(frames)
     found: list[list[FaceDetection]] = []
     while batch := list(islice(frames, batch_size)):
-        results = zip(batch, detector.detect(np.stack(batch)), strict=True)
-        found += [_detections(frame, faces, embed) for frame, faces in results]
+        for frame, faces in zip(batch, detector.detect(np.stack(batch)), strict=True):
+            detections = _detections(faces)
+            found.append(detections if embed is None else with_features(detections, frame, embed))
         if watch is not None:
             watch.tick(len(batch))
     return found
+
+
+def with_features(faces: list[FaceDetection], frame: np.ndarray, embed: Embed) -> list[FaceDetection]:
+    """The faces of a frame uint8 [H,W,3] with their features, except those too small to be followed."""
+    if not faces:
+        return []
+    landmarks = np.stack([face.landmarks for face in faces])
+    known = large_enough(landmarks)
+    features = iter(embed(frame, landmarks[known]) if known.any() else ())
+    return [replace(face, features=next(features)) if large else face for face, large in zip(faces, known, strict=True)]
 
 
 def large_enough(landmarks: np.ndarray) -> np.ndarray:
@@ -63,10 +74,6 @@ def large_enough(landmarks: np.ndarray) -> np.ndarray:
     return np.isfinite(landmarks).all(axis=(1, 2)) & (sides >= LEAST_SIDE)
 
 
-def _detections(frame: np.ndarray, faces: Faces, embed: Embed | None) -> list[FaceDetection]:
-    features: dict[int, np.ndarray] = {}
-    known = np.flatnonzero(large_enough(faces.landmarks))
-    if embed is not None and len(known):
-        features = dict(zip(known.tolist(), embed(frame, faces.landmarks[known]), strict=True))
+def _detections(faces: Faces) -> list[FaceDetection]:
     rows = zip(faces.boxes, faces.scores, faces.landmarks, strict=True)
-    return [FaceDetection(box, float(score), points, features.get(k)) for k, (box, score, points) in enumerate(rows)]
+    return [FaceDetection(box, float(score), points) for box, score, points in rows]
