@@ -25,7 +25,7 @@ from .editing.detail import with_detail
 from .encoders import FaceDetector
 from .errors import DvaError
 from .faces.alignment import crop_faces
-from .faces.masks import edit_mask
+from .faces.masks import edit_mask, steadied
 from .faces.pasting import paste_faces
 from .footage import find_unless_known, frames_with_track
 from .memory import in_batches
@@ -169,23 +169,22 @@ def pasted_frames(
     watch: Watch | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """The source's frames, uint8 [H,W,3], with its faces (crops [V,3,S,S]) replaced by edited ones."""
+    mask = pasting_mask(model, crops, edited, track.valid)
     first = 0
     for frames, part in frames_with_track(source, track):
         rows = slice(first, first + int(part.valid.sum()))
-        yield from paste_edit(model, frames, part, crops[rows], edited[rows])
+        yield from paste_faces(frames, edited[rows], part, mask[rows], source_crops=crops[rows])
         first = rows.stop
         if watch is not None:
             watch.tick(len(frames))
 
 
-def paste_edit(
-    model: DiffusionVideoAutoencoder, frames: np.ndarray, track: FaceTrack, crops: Tensor, edited: Tensor
-) -> np.ndarray:
-    """Frames uint8 [T,H,W,3] with the faces of the V valid ones replaced; elsewhere untouched bit for bit."""
-    if not track.valid.any():
-        return frames
-    mask = edit_mask(model.parse(crops), model.parse(edited))
-    return paste_faces(frames, edited, track, mask, source_crops=crops)
+def pasting_mask(model: DiffusionVideoAutoencoder, crops: Tensor, edited: Tensor, valid: np.ndarray) -> Tensor:
+    """Where the edit of a clip may change its crops [V,3,S,S]: float32 [V,1,S,S] in 0..1, steady over time.
+
+    valid: bool [T], the V frames that the crops are of.
+    """
+    return steadied(edit_mask(model.parse(crops), model.parse(edited)), valid)
 
 
 def check_request(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from . import video
 from .autoencoder import DiffusionVideoAutoencoder
@@ -17,9 +18,11 @@ from .evaluation.judges import Judges
 from .evaluation.reconstruction import ms_ssim, mse, psnr, ssim
 from .evaluation.report import comparison_frames, contact_sheet, write_report
 from .evaluation.temporal import tg_id, tl_id
+from .faces.masks import edit_mask
+from .faces.pasting import paste_faces
 from .files import whole_or_nothing
 from .footage import track_part
-from .pipeline import EditResult, decode_clip, edit_clip, edit_video, paste_edit, pasted_frames
+from .pipeline import EditResult, decode_clip, edit_clip, edit_video, pasted_frames
 from .progress import Progress, Watch, silent
 from .values import EncodedClip, FaceTrack, Identity, LandmarkCodes
 
@@ -77,13 +80,13 @@ def _write_sheet(
     frames = np.flatnonzero(result.track.valid)[rows].tolist()
     clip, track = _frames_of(result.clip, rows), track_part(result.track, frames)
     source = np.stack([f for i, f in enumerate(video.read_frames(DEMO_CLIP)) if i in frames])
-    pictures = {"source": source, "reconstruction": paste_edit(model, source, track, clip.crops, clip.unedited)}
+    pictures = {"source": source, "reconstruction": _pasted(model, source, track, clip, clip.unedited)}
     before = judges.answers(clip.crops)
     success = {}
     watch = Watch("draw sheet", len(edits), progress)
     for label, wanted in edits.items():
         crops = decode_clip(model, clip, edit_clip(model, result.clip, wanted))
-        pictures[label] = paste_edit(model, source, track, clip.crops, crops)
+        pictures[label] = _pasted(model, source, track, clip, crops)
         after = judges.answers(crops)
         success[label.replace("\n", " ")] = all(flipped(before, after, name, s > 0) for name, s in wanted.items())
         watch.tick()
@@ -93,6 +96,14 @@ def _write_sheet(
     with whole_or_nothing(path) as unfinished:
         sheet.save(unfinished)
     return success
+
+
+def _pasted(
+    model: DiffusionVideoAutoencoder, frames: np.ndarray, track: FaceTrack, clip: EncodedClip, crops: Tensor
+) -> np.ndarray:
+    """Frames that are no neighbours, each pasted by its own mask."""
+    mask = edit_mask(model.parse(clip.crops), model.parse(crops))
+    return paste_faces(frames, crops, track, mask, source_crops=clip.crops)
 
 
 def _report(

@@ -70,7 +70,8 @@ class PasteBack(io.ComfyNode):
     @classmethod
     def execute(cls, model, images, crops, track, feather, colour_match, replace, mask=None) -> io.NodeOutput:
         from ..dva_core import values
-        from ..dva_core.faces import alignment, colour, masks, pasting
+        from ..dva_core.faces import alignment, colour, pasting
+        from ..dva_core.pipeline import pasting_mask
 
         model = expect(model, _host.HostedModel, "model", "output of Load DVA Model").ready()
         track = expect(track, values.FaceTrack, "track", "output of Align Faces")
@@ -79,7 +80,7 @@ class PasteBack(io.ComfyNode):
         source = alignment.crop_track(byte_frames(frames), track, edited.shape[-1])
         crop_mask, frame_mask = _masks(mask, edited, frames)
         if crop_mask is None:
-            crop_mask = masks.edit_mask(model.parse(source), model.parse(edited))
+            crop_mask = pasting_mask(model, source, edited, track.valid)
         if colour_match > 0:
             edited = colour.match_colours(edited, source, crop_mask, colour_match)
         pasted = pasting.paste_faces(

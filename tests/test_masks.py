@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from dva_core.encoders import PARSING_CLASSES
 from dva_core.errors import DvaError
-from dva_core.faces.masks import CLASSES, edit_mask, feathered, grown, select_classes
+from dva_core.faces.masks import CLASSES, edit_mask, feathered, grown, select_classes, steadied
 
 SIZE = 33
 
@@ -110,3 +111,18 @@ def test_the_crops_border_is_softened_too_and_nothing_is_raised():
 
 def test_no_feather_no_change():
     assert torch.equal(feathered(disc(8), 0), disc(8))
+
+
+def test_a_parser_that_changes_its_mind_for_a_frame_is_not_followed():
+    mask = torch.ones(9, 1, 4, 4)
+    mask[4] = 0
+    steady = steadied(mask, np.ones(9, bool))
+    assert steady.min() > 0.5
+    assert (steady[1:] - steady[:-1]).abs().max() < 0.35  # from 1
+    assert torch.equal(steadied(torch.ones(9, 1, 4, 4), np.ones(9, bool)), torch.ones(9, 1, 4, 4))
+
+
+def test_masks_are_smoothed_in_runs_of_neighbouring_frames_only():
+    valid = np.array([True, True, True, False, True, True, True])
+    mask = torch.cat([torch.ones(3, 1, 2, 2), torch.zeros(3, 1, 2, 2)])
+    assert torch.equal(steadied(mask, valid), mask)

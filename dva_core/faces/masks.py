@@ -16,6 +16,7 @@ CLASSES = (
     "background", "skin", "left brow", "right brow", "left eye", "right eye", "glasses", "left ear", "right ear",
     "earring", "nose", "mouth", "upper lip", "lower lip", "neck", "necklace", "clothes", "hair", "hat",
 )  # fmt: skip
+STEADY_SIGMA = 1.0  # frames
 NOT_HEAD = ("background", "clothes", "hat")
 
 
@@ -41,6 +42,22 @@ def edit_mask(source_parsing: Tensor, edited_parsing: Tensor) -> Tensor:
     no_head_before, no_head_after = (select_classes(parsing, NOT_HEAD) for parsing in pictures)
     hat_before, hat_after = (select_classes(parsing, ["hat"]) for parsing in pictures)
     return torch.maximum(1 - no_head_before * no_head_after, (hat_before - hat_after).abs())
+
+
+def steadied(mask: Tensor, valid: np.ndarray) -> Tensor:
+    """Masks [V,1,S,S] of a track's valid frames (bool [T]), smoothed along time within each run of such frames.
+
+    Crops follow the face, so what changes from one mask to the next is mostly the parser changing its mind at borders.
+    """
+    # Loaded only now, because the names of the classes are wanted where nothing is computed yet.
+    from scipy.ndimage import gaussian_filter1d, label
+
+    runs = label(valid)[0][valid]
+    steady = np.empty(mask.shape, np.float32)
+    for run in np.unique(runs):
+        part = mask[runs == run].numpy()
+        steady[runs == run] = gaussian_filter1d(part, STEADY_SIGMA, axis=0, mode="nearest", truncate=2.0)
+    return torch.from_numpy(steady)
 
 
 def grown(mask: Tensor, pixels: float) -> Tensor:
