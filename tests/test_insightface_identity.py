@@ -6,6 +6,7 @@ In ArcFace's place stands a net whose features are a thumbnail of the picture, s
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from dva_core.autoencoder import DiffusionVideoAutoencoder
 from dva_core.encoders import build_encoder
 from dva_core.errors import DvaError
 from dva_core.faces.alignment import face_quads
 from dva_core.faces.points import MEAN_FACE
+from dva_core.weights.bundle import load_model, save_bundle
 
 pytest.importorskip("insightface")
 
@@ -24,6 +27,7 @@ from insightface.utils.face_align import arcface_dst
 
 from .onnx_files import THUMBNAIL, write_arcface, write_landmarks  # needs onnx
 from .pictures import dots
+from .tiny_model import TINY, crops
 
 POINTS = ("left eye", "right eye", "left corner of the mouth", "right corner of the mouth")
 
@@ -76,6 +80,17 @@ def test_it_is_built_anew_from_its_config_and_has_no_weights(file):
     again = again.to("cpu").eval().requires_grad_(False)
     torch.testing.assert_close(again(crops), encoder(crops))
     torch.testing.assert_close(copy.deepcopy(encoder)(crops), encoder(crops))
+
+
+def test_a_bundle_may_name_it(file, tmp_path):
+    config = replace(TINY, identity={"kind": "insightface-arcface", "file": str(file)})
+    model = DiffusionVideoAutoencoder(config).eval().requires_grad_(False)
+    save_bundle(model, tmp_path / "new.safetensors", {}, "MIT")
+    pictures = crops(3)
+    loaded = load_model(tmp_path / "new.safetensors")
+    features = loaded.encode_identity(pictures).features
+    torch.testing.assert_close(features, model.identity(pictures))
+    assert loaded.face_latent(loaded.encode_identity(pictures), loaded.encode_landmarks(pictures)).shape == (3, 512)
 
 
 def test_a_missing_file_is_missed_when_it_is_needed_and_by_the_name_of_its_pack(tmp_path, monkeypatch):
