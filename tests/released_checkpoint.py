@@ -6,6 +6,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def save_checkpoint(path: Path, ema: dict[str, Tensor], whole: bool = False, **m
         trained = [tensor for name, tensor in ema.items() if name.startswith(TRAINED)]
         moments = {i: {"step": 1, "exp_avg": t.clone(), "exp_avg_sq": t.clone()} for i, t in enumerate(trained)}
         state |= {"model." + name: tensor.clone() for name, tensor in ema.items()}
-    with foreign_callback() as callback:
+    with foreign_objects() as (callback, settings, mode):
         content = {
             "epoch": 51,
             "global_step": 1_000_000,
@@ -55,27 +56,40 @@ def save_checkpoint(path: Path, ema: dict[str, Tensor], whole: bool = False, **m
             "callbacks": {"ModelCheckpoint": callback},
             "optimizer_states": [{"state": moments, "param_groups": [{"lr": 1e-4}]}],
             "lr_schedulers": [],
-            "hyper_parameters": {"base_dir": Path("checkpoints"), "img_size": 256},
+            "loops": {"mode": mode},
+            "hyper_parameters": settings,
         }
         torch.save(content | more, path)
     return path
 
 
 @contextmanager
-def foreign_callback() -> Iterator[Any]:
-    """An object of a class that lives in pytorch_lightning, which is not installed."""
+def foreign_objects() -> Iterator[tuple[Any, Any, Any]]:
+    """A callback, settings that are a dict of their own kind, and an enum, of packages that are not installed."""
 
     class ModelCheckpoint:
         def __init__(self) -> None:
             self.best_model_path, self.best_k_models = "last.ckpt", {"last.ckpt": torch.tensor(0.5)}
 
-    package = types.ModuleType("pytorch_lightning.callbacks")
-    ModelCheckpoint.__module__, ModelCheckpoint.__qualname__ = package.__name__, "ModelCheckpoint"
-    package.ModelCheckpoint = ModelCheckpoint
-    modules = {"pytorch_lightning": types.ModuleType("pytorch_lightning"), package.__name__: package}
+    class AttributeDict(dict):
+        pass
+
+    class TrainMode(Enum):
+        DIFFUSION = "diffusion"
+
+    homes = {
+        "pytorch_lightning.callbacks": ModelCheckpoint,
+        "pytorch_lightning.utilities.parsing": AttributeDict,
+        "choices": TrainMode,
+    }
+    names = {".".join(home.split(".")[: n + 1]) for home in homes for n in range(home.count(".") + 1)}
+    modules = {name: types.ModuleType(name) for name in names}
     sys.modules.update(modules)
+    for home, kind in homes.items():
+        kind.__module__, kind.__qualname__ = home, kind.__name__
+        setattr(modules[home], kind.__name__, kind)
     try:
-        yield ModelCheckpoint()
+        yield ModelCheckpoint(), AttributeDict(base_dir=Path("checkpoints"), img_size=256), TrainMode.DIFFUSION
     finally:
         for name in modules:
             del sys.modules[name]

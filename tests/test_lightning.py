@@ -33,6 +33,12 @@ def test_foreign_harmless_objects_do_not_hinder(tmp_path):
     assert {name: t.tolist() for name, t in state.items()} == {"ema_model.out.2.bias": [0, 1, 2]}
 
 
+def test_numbers_of_numpy_do_not_hinder(tmp_path):
+    more = {"lr": np.float64(0.1), "steps": np.arange(3)}
+    state = read_state_dict(save_checkpoint(tmp_path / "a.ckpt", {"weight": torch.ones(2)}, **more))
+    assert list(state) == ["ema_model.weight"]
+
+
 def test_a_plain_state_dict_will_do(tmp_path):
     torch.save({"weight": torch.ones(2)}, tmp_path / "a.pth")
     assert read_state_dict(tmp_path / "a.pth")["weight"].tolist() == [1, 1]

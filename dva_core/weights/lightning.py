@@ -7,8 +7,8 @@ known here by name and replaced by objects that do nothing; a file that names an
 
 from __future__ import annotations
 
-import pickle
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import DvaError
 
-# Packages whose classes may be named in a checkpoint. None of them is imported: `_Inert` stands for whatever they hold.
+# Packages whose classes may be named in a checkpoint. None is imported: objects that do nothing stand for theirs.
 HARMLESS_PACKAGES = (
     "pytorch_lightning", "lightning", "lightning_fabric", "lightning_utilities", "torchmetrics", "omegaconf",
     "argparse", "pathlib", "enum", "datetime", "fractions", "numpy",
@@ -50,9 +50,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             "it was run. Fetch the file again from where it was published."
         )
     try:
-        with torch.serialization.safe_globals([(_Inert, name) for name in names]):
+        stand_ins = [(_InertObject if name.startswith("numpy.") else _InertDict, name) for name in names]
+        with torch.serialization.safe_globals(stand_ins):
             content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # damage can show itself anywhere in a pickle
         raise DvaError(f"{path} is damaged ({_first_line(error)}); fetch it again.") from error
     return _tensors(path, content)
 
@@ -92,7 +93,7 @@ def _foreign_names(path: Path) -> list[str]:
     """The classes and functions that a checkpoint names and PyTorch does not know as harmless."""
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
+    except Exception as error:
         raise DvaError(f"{path} is damaged ({_first_line(error)}); fetch it again.") from error
 
 
@@ -114,14 +115,21 @@ def _first_line(error: Exception) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-class _Inert:
-    """Stands for an object whose class is not wanted: takes all that an unpickler hands over and keeps nothing."""
+class _InertDict:
+    """Stands for a class that is not wanted: calling it, or making one of it, gives a dict that takes what is put in.
+
+    Frameworks' settings are dicts of their own kind, and PyTorch fills none but those it knows.
+    """
+
+    def __new__(cls, *arguments: Any, **options: Any) -> OrderedDict:
+        return OrderedDict()
+
+
+class _InertObject:
+    """The same for NumPy's classes, whose state is no dict."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         pass
 
     def __setstate__(self, state: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
         pass
