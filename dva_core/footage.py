@@ -69,8 +69,13 @@ def find_unless_known(
     model: DiffusionVideoAutoencoder, source: str | Path, track: FaceTrack | None, detector: FaceDetector | None,
     progress: Progress = silent, cancelled: Cancel = never,
 ) -> tuple[FaceTrack, tuple[int, ...]]:  # fmt: skip
-    """The given track, or that of the largest face and the frames that begin a new shot."""
+    """The given track, or that of the largest face and the frames that begin a new shot.
+
+    DvaError when the given one has no frame with a face, or none is found.
+    """
     if track is not None:
+        if not track.valid.any():
+            raise DvaError("The track has no frame with a face; give one of somebody who is seen.")
         return track, ()
     tracks, cuts = find_faces(model, source, detector=detector, progress=progress, cancelled=cancelled)
     return tracks[largest(tracks)], cuts
@@ -93,18 +98,19 @@ def track_part(track: FaceTrack, frames: slice | list[int]) -> FaceTrack:
 
 def frames_with_track(source: str | Path, track: FaceTrack) -> Iterator[tuple[np.ndarray, FaceTrack]]:
     """Some frames uint8 [n,H,W,3] at a time, with their part of the track; DvaError when it is of another video."""
+    another = DvaError(
+        f"The track has {len(track.valid)} frames of {track.width} x {track.height} pixels, and {source} does not; "
+        "give the track of this very video."
+    )
     start = 0
     for frames in _batches(video.read_frames(source)):
         stop = start + len(frames)
         if stop > len(track.valid) or frames.shape[1:3] != (track.height, track.width):
-            break
+            raise another
         yield frames, track_part(track, slice(start, stop))
         start = stop
     if start != len(track.valid):
-        raise DvaError(
-            f"The track has {len(track.valid)} frames of {track.width} x {track.height} pixels, and {source} does not; "
-            "give the track of this very video."
-        )
+        raise another
 
 
 def _batches(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -1,12 +1,24 @@
-"""Work in batches that shrink when the device has too little memory for them."""
+"""How work uses the machine: batches that shrink when memory runs out, threads that do not wait for each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
 from .errors import DvaError
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For thousands of small tensor operations: on a busy machine threads wait for each other longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def in_batches(work: Callable[[slice], None], count: int, batch_size: int) -> None:

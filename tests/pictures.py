@@ -44,3 +44,9 @@ def face_landmarks(centre: tuple[float, float], eye_distance: float, degrees: fl
     turn = np.deg2rad(degrees)
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     return eye_distance * points @ rotation + centre
+
+
+def face_points(landmarks: np.ndarray) -> np.ndarray:
+    """The four points of landmarks [...,68,2]: both eyes and both corners of the mouth."""
+    eyes = [landmarks[..., start : start + 6, :].mean(axis=-2) for start in (36, 42)]
+    return np.stack([*eyes, landmarks[..., 48, :], landmarks[..., 54, :]], axis=-2)

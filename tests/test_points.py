@@ -14,6 +14,8 @@ from dva_core.faces.mediapipe import detections_from_mediapipe
 from dva_core.faces.points import PointTracks, follow_points, landmarks_from_points
 from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
 
+from .pictures import face_points
+
 SIZE = 160
 POINTS = np.array([[60.0, 60.0], [100.0, 62.0], [65.0, 100.0], [97.0, 99.0], [80.0, 78.0]])
 
@@ -165,12 +167,6 @@ def test_progress_is_told_and_heeded():
 # --- the face ---
 
 
-def face_points(clip_landmarks: np.ndarray) -> np.ndarray:
-    """The four points of landmarks [...,68,2]: both eyes and both corners of the mouth."""
-    eyes = [clip_landmarks[..., start : start + 6, :].mean(axis=-2) for start in (36, 42)]
-    return np.stack([*eyes, clip_landmarks[..., 48, :], clip_landmarks[..., 54, :]], axis=-2)
-
-
 def tracks_of(positions: np.ndarray, visible: np.ndarray | None = None) -> PointTracks:
     return PointTracks(positions, np.ones(positions.shape[:2], dtype=bool) if visible is None else visible)
 
@@ -179,7 +175,8 @@ def test_the_face_is_laid_on_the_points_and_moves_with_them():
     motions = steady_motion(10, 4, 1.03, (2, 1))
     landmarks, valid = landmarks_from_points(tracks_of(np.stack([moved(POINTS, motion) for motion in motions])))
     assert landmarks.shape == (10, 68, 2) and valid.all()
-    assert np.abs(face_points(landmarks[0]) - POINTS[:4]).max() < 3  # the shape of the mean face is not quite theirs
+    # The mean of the bent eyes is not quite where their middle went.
+    assert np.abs(face_points(landmarks[0]) - POINTS[:4]).max() < 0.05
     for found, motion in zip(landmarks, motions, strict=True):
         np.testing.assert_allclose(found, moved(landmarks[0], motion), atol=1e-9)
 
@@ -219,7 +216,7 @@ def test_a_talking_turning_face_is_followed_from_four_points():
         assert mean_distance(tracks.positions[tracks.visible], truth[tracks.visible]) < 0.06 * eyes
         assert mean_distance(landmarks, best) < 0.06 * eyes
         assert mean_distance(landmarks, clip.landmarks) < 0.13 * eyes
-        # The corners of the crop, in parts of its side. Measured: 2.0 to 3.4 percent.
+        # The corners of the crop, in parts of its side. Measured: 2.9 to 4.0 percent.
         side = np.linalg.norm(np.diff(face_quads(clip.landmarks), axis=1), axis=-1).mean()
         assert mean_distance(face_quads(landmarks), face_quads(clip.landmarks)) < 0.05 * side
 

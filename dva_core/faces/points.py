@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DvaError
+from ..memory import one_thread
 from ..progress import Cancel, Progress, Watch, never, silent
 from .lucas_kanade import LEAST_SIDE, WINDOW, Windows, cut_windows, find_windows, likeness, pyramid, shrunk_places
 
@@ -60,6 +61,7 @@ class PointTracks:
     visible: np.ndarray
 
 
+@one_thread()
 def follow_points(
     frames: Iterable[np.ndarray], points: np.ndarray, *, progress: Progress = silent, cancelled: Cancel = never
 ) -> PointTracks:
@@ -107,11 +109,11 @@ def landmarks_from_points(tracks: PointTracks, cuts: Sequence[int] = ()) -> tupl
     """A face that moves as the points do: landmarks float64 [T,68,2] in iBUG order, and valid bool [T].
 
     The first four points are, as the picture shows them, the eye on the left, the eye on the right, the mouth's
-    corner on the left and the one on the right; any others steady the motion. The mean face is laid on the four, exactly, and
-    moves by the similarity (Umeyama 1991) from the first frame's points to each frame's, in which points that go
-    astray count less. A frame is valid when at least three points are visible that the first frame shows too, and no
-    new shot has begun (`cuts`: the frames that begin one); elsewhere landmarks are NaN. Raises DvaError for fewer than
-    four points or points that coincide.
+    corner on the left and the one on the right; any others steady the motion. The mean face is bent so that it meets
+    the four, and moves by the similarity (Umeyama 1991) from the first frame's points to each frame's, in which points
+    that go astray count less. A frame is valid when at least three points are visible that the first frame shows too,
+    and no new shot has begun (`cuts`: the frames that begin one); elsewhere landmarks are NaN. Raises DvaError for
+    fewer than four points or points that coincide.
     """
     _check_points(tracks.positions[0])
     points = _complex(tracks.positions)
