@@ -131,3 +131,25 @@ def test_a_table_without_reach_is_shifted_along_and_the_length_stays(directions,
     torch.testing.assert_close(little, short.features, atol=1e-4, rtol=0)
     with pytest.raises(DvaError, match="shift"):
         edit_identity(short, directions, {"Eyeglasses": 1.0}, move="to_class")
+
+
+@pytest.mark.parametrize("move", ["to_class", "shift"])
+def test_what_is_preserved_does_not_move(directions, identity, move):
+    before = component(identity, directions, "Bangs")
+    moved = component(edit_identity(identity, directions, {"Eyeglasses": 1.0}, move=move), directions, "Bangs")
+    kept = edit_identity(identity, directions, {"Eyeglasses": 1.0}, preserve=["Bangs"], move=move)
+    assert (moved - before).abs().max() > 1
+    if move == "to_class":  # "shift" keeps the features' length, which moves all directions a little
+        torch.testing.assert_close(component(kept, directions, "Bangs"), before, atol=1e-4, rtol=0)
+        place = torch.full((3,), MIDPOINT + STRENGTH * HALF_DISTANCE)
+        torch.testing.assert_close(component(kept, directions, "Eyeglasses"), place, atol=1e-4, rtol=0)
+
+
+def test_an_edit_of_which_nothing_would_be_left_is_refused(directions, identity):
+    directions.weight[directions.row("Eyeglasses")] = 2 * directions.weight[directions.row("Bangs")]
+    with pytest.raises(DvaError, match="too much like what is preserved"):
+        edit_identity(identity, directions, {"Eyeglasses": 1.0}, preserve=["Bangs"])
+    with pytest.raises(DvaError, match="edited and preserved"):
+        edit_identity(identity, directions, {"Bangs": 1.0}, preserve=["Bangs"])
+    with pytest.raises(DvaError, match="'Smiling'"):
+        edit_identity(identity, directions, {"Bangs": 1.0}, preserve=["Smiling"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -23,6 +23,9 @@ CELEBA_ATTRIBUTES = (
     "Wearing_Necklace", "Wearing_Necktie", "Young",
 )  # fmt: skip
 """The attributes of CelebA (Liu et al. 2015) in its order: the rows of every table of directions."""
+
+LEAST_LEFT = 0.2
+"""Of a direction's length, what has to be left beside those that are preserved."""
 
 Move = Literal["to_class", "shift", "along", "along_plain"]
 
@@ -65,8 +68,9 @@ class AttributeDirections(nn.Module):
 
 
 def edit_identity(
-    identity: Identity, directions: AttributeDirections, edits: Mapping[str, float], *, move: Move | None = None
-) -> Identity:
+    identity: Identity, directions: AttributeDirections, edits: Mapping[str, float], *,
+    preserve: Sequence[str] = (), move: Move | None = None,
+) -> Identity:  # fmt: skip
     """The identity with attributes changed: {"Eyeglasses": 1.0} puts glasses on, -1.0 takes them off, 0 does nothing.
 
     "to_class": scale 1 ends at one place of the direction, whatever the face was: `strength` half distances beyond
@@ -78,33 +82,46 @@ def edit_identity(
     "shift": "along", but the features keep their length, so that small scales do little and scale 0 nothing.
     Left out, it is "to_class" where the reach of all rows is known, otherwise "shift".
 
-    Raises DvaError for attributes that the table does not know and scales that are no finite number.
+    `preserve` names attributes along whose directions nothing moves: the part of an edit that would is left out
+    (conditional manipulation by projection, Shen et al. 2020, Sec. 3.3).
+
+    Raises DvaError for attributes that the table does not know, scales that are no finite number, and edits of which
+    next to nothing is left beside what is preserved.
     """
-    check_edits(directions, edits)
+    check_edits(directions, edits, preserve)
     wanted = {directions.row(name): float(scale) for name, scale in edits.items() if scale != 0}
     if not wanted:
         return identity
+    kept = [directions.row(name) for name in preserve]
     features = identity.features.to(directions.weight.device)
     if move is None:
         move = "to_class" if _reach_known(directions, list(wanted)) else "shift"
     if move == "to_class":
-        features = _move_to_class(features, directions, wanted)
+        features = _move_to_class(features, directions, wanted, kept)
     else:
         length = features.norm(dim=-1, keepdim=True)
         for row, scale in wanted.items():
+            weight = directions.weight[row] - _within(directions.weight[kept], directions.weight[row])
             normalized = move != "along_plain"
-            features = move_along(features, directions.weight[row], directions.mean, directions.std, scale, normalized)
+            features = move_along(features, weight, directions.mean, directions.std, scale, normalized)
         if move == "shift":
             features = features * length
     return replace(identity, features=features.to(identity.features.device))
 
 
-def check_edits(directions: AttributeDirections, edits: Mapping[str, float]) -> None:
-    """Raises DvaError for attributes that the table does not know and scales that are no finite number."""
+def check_edits(
+    directions: AttributeDirections, edits: Mapping[str, float], preserve: Sequence[str] = ()
+) -> None:
+    """Raises DvaError where `edit_identity` would, whoever is edited."""
+    kept = directions.weight[[directions.row(name) for name in preserve]]
     for name, scale in edits.items():
-        directions.row(name)
+        weight = directions.weight[directions.row(name)]
         if not math.isfinite(scale):
             raise DvaError(f"The scale of '{name}' must be a finite number, not {scale}.")
+        if name in preserve:
+            raise DvaError(f"'{name}' cannot be edited and preserved at once; leave one of them out.")
+        if (weight - _within(kept, weight)).norm() < LEAST_LEFT * weight.norm():
+            raise DvaError(f"'{name}' is too much like what is preserved ({', '.join(preserve)}); preserve less.")
 
 
 def move_along(m: Tensor, w: Tensor, mean: Tensor, std: Tensor, scale: float, normalized: bool = True) -> Tensor:
@@ -120,7 +137,9 @@ def move_along(m: Tensor, w: Tensor, mean: Tensor, std: Tensor, scale: float, no
     return F.normalize(((m - mean) / std + step * F.normalize(w, dim=-1)) * std + mean, dim=-1)
 
 
-def _move_to_class(features: Tensor, table: AttributeDirections, wanted: dict[int, float]) -> Tensor:
+def _move_to_class(
+    features: Tensor, table: AttributeDirections, wanted: dict[int, float], kept: list[int]
+) -> Tensor:
     rows = list(wanted)
     if not _reach_known(table, rows):
         raise DvaError("This model knows attribute directions but not how far they reach; use the move 'shift'.")
@@ -131,10 +150,17 @@ def _move_to_class(features: Tensor, table: AttributeDirections, wanted: dict[in
     here = normalised @ along.T
     reach = scale.sign() * scale.abs().clamp(min=1) * (table.strength * table.half_distance)[rows].double()
     change = scale.abs().clamp(max=1) * (table.midpoint[rows].double() + reach - here)
-    # The smallest shift whose component along every named direction is the wanted change.
+    # The smallest shift whose component along every named direction is the wanted change, and none along those kept.
+    along = torch.cat([along, F.normalize(table.weight[kept].double(), dim=1)])
+    change = F.pad(change, (0, len(kept)))
     shift = change @ torch.linalg.pinv(along @ along.T) @ along
     return ((normalised + shift) * std + mean).float()
 
 
 def _reach_known(table: AttributeDirections, rows: list[int]) -> bool:
     return bool((table.strength * table.half_distance + table.midpoint)[rows].isfinite().all())
+
+
+def _within(rows: Tensor, vector: Tensor) -> Tensor:
+    """The part of a vector [512] that lies in the space of rows [K,512]."""
+    return (vector.double() @ torch.linalg.pinv(rows.double()) @ rows.double()).to(vector)
