@@ -7,6 +7,8 @@ from types import ModuleType
 
 from .errors import DvaError
 
+PACKAGES = "facexlib insightface onnxruntime open-clip-torch torchvision gdown"
+
 
 def library(name: str, purpose: str) -> ModuleType:
     """The module `name`, such as "facexlib.parsing.bisenet"; DvaError saying how to get it when it does not load.
@@ -19,7 +21,8 @@ def library(name: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or package
         raise DvaError(
-            f"{purpose} need the Python package {missing}; install it with: pip install 'comfyui-dva[real]'"
+            f"{purpose} need the Python package {missing}; install what real faces need, in the Python that runs this: "
+            f"pip install {PACKAGES}"
         ) from error
     except (ImportError, OSError, RuntimeError) as error:
         # A torchvision built for another PyTorch, or for CUDA beside a PyTorch without it, fails with any of these.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..dva_core.autoencoder import DiffusionVideoAutoencoder
 
 MODEL_FOLDER = "dva"
+LIBRARY_FOLDERS = (MODEL_FOLDER, "insightface", "facexlib", "facedetection")
 BUILT_IN = "demo (built in)"
 PUBLISHED = f"{PUBLISHED_BUNDLE}.safetensors"
 PREVIEW_PIXELS = 256
@@ -74,26 +75,35 @@ def model_path(name: str) -> str:
     """What `dva_core.load_model` takes for one of `model_names`; DvaError when it is gone."""
     if name == BUILT_IN:
         return "demo"
-    path = folder_paths.get_full_path(MODEL_FOLDER, name)
+    # Where `dva convert` writes need not be one of the host's folders.
+    path = folder_paths.get_full_path(MODEL_FOLDER, name) or places.bundle_path(name, weight_folders())
     if path is None and name == PUBLISHED:
         raise DvaError(places.how_to_get_published(weight_folders()))
     if path is None:
         raise DvaError(
             f"There is no model {name} in models/{MODEL_FOLDER}; put the bundle there and press R to refresh."
         )
-    return path
+    return str(path)
 
 
 def weight_folders() -> tuple[Path, ...]:
-    """Where weight files of others are looked for first, each laid out like the host's own models folder."""
-    return (Path(folder_paths.models_dir),)
+    """Where weight files of others are looked for first, each laid out like the host's own models folder.
+
+    What extra_model_paths.yaml or another pack adds under the names of our folder and of the libraries' counts too.
+    """
+    known = folder_paths.folder_names_and_paths
+    added = (Path(path).parent for name in LIBRARY_FOLDERS if name in known for path in known[name][0])
+    return tuple(dict.fromkeys([Path(folder_paths.models_dir), *added]))
 
 
 def model_stamp(name: str) -> str:
     """Changes when the bundle does."""
-    if name == BUILT_IN or folder_paths.get_full_path(MODEL_FOLDER, name) is None:
+    if name == BUILT_IN:
         return name
-    about = os.stat(model_path(name))
+    try:
+        about = os.stat(model_path(name))
+    except DvaError:  # whoever runs it will be told
+        return name
     return f"{about.st_mtime_ns} {about.st_size}"
 
 

@@ -34,7 +34,7 @@ def _train_demo(options: argparse.Namespace) -> None:
     try:
         from ..training.demo import train_demo
     except ImportError as error:
-        raise DvaError(f"Training needs {error.name}; install it with: pip install 'comfyui-dva[train]'") from error
+        raise DvaError(f"Training needs {error.name}; install it with: pip install accelerate tensorboard") from error
 
     with progress_bars() as progress:
         train_demo(options.folder, options.out, options.judges, chosen_device(options), progress=progress)

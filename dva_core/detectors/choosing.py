@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,9 @@ def require_files(name: str, folders: Sequence[Path] = ()) -> list[Path]:
 
 
 def installed_detector(folders: Sequence[Path] = ()) -> str:
-    """The first detector whose weight files are all here; DvaError saying how to get one when there is none."""
+    """The first detector whose library and weight files are all here; DvaError saying how to get one otherwise."""
     for name, files in DETECTORS.items():
-        if all(places.find(weight(file), folders) for file in files):
+        if find_spec(name.partition("-")[0]) and all(places.find(weight(file), folders) for file in files):
             return name
     commands = [f"`dva models get {' '.join(DETECTORS[name])}`" for name in ("insightface", "facexlib")]
     raise DvaError(

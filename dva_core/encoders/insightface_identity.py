@@ -85,13 +85,13 @@ def _arcface_to_fractions() -> np.ndarray:
 
 def _find(file: str) -> Path:
     """Where the file lies; DvaError saying how to get it when it is not there."""
-    path = Path(file).expanduser()
-    if path.is_file():
-        return path
+    # A bare name never means what happens to lie in the working folder.
     pack = next((known for known in WEIGHTS if any(part.name == file for part in known.contents)), None)
-    if pack is None:
+    if pack is not None:
+        return places.require(pack.name, needed_for="The identity encoder") / file
+    if Path(file).name == file or not Path(file).is_file():
         raise DvaError(f"There is no ArcFace net {file}; name one of insightface's .onnx files, or the path of one.")
-    return places.require(pack.name, needed_for="The identity encoder") / file
+    return Path(file)
 
 
 def _open(path: Path, device: torch.device) -> Any:
