@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from ..dva_core.errors import DvaError
 from . import _host
 from ._images import byte_frames, checked, from_bytes, spread, to_images
 from ._types import Detector, Model, Track, expect
+
+if TYPE_CHECKING:
+    from ..dva_core.encoders import FaceDetector
 
 WHICH = ["largest", "by number", "nearest to point", "most like reference"]
 GAPS = {"pass through": "pass", "hold": "hold", "interpolate": "interpolate", "error": "error"}
@@ -28,11 +31,11 @@ class AlignFaces(io.ComfyNode):
             node_id="DVA_AlignFaces",
             display_name="Align Faces",
             category="DVA",
-            description="Follows one person through the clip and cuts the face out of every frame: upright, centred "
-            "and steady. The overlay shows everybody who was found, with numbers.",
+            description="Follows one person, by place and by likeness, through one shot of the clip and cuts the face "
+            "out of every frame: upright, centred and steady. The overlay shows everybody who was found, with numbers.",
             search_aliases=["face crop", "face detect", "face track", "face alignment", "ffhq"],
             inputs=[
-                Model.Input("model", tooltip="The model; its detector finds the faces, its size is that of the crops."),
+                Model.Input("model", tooltip="The model; its size is that of the crops, and its detector finds faces."),
                 io.Image.Input("images", tooltip="The frames of the clip, any size."),
                 io.Combo.Input(
                     "which_face",
@@ -87,23 +90,23 @@ class AlignFaces(io.ComfyNode):
                     optional=True,
                     tooltip="With 'most like reference': a picture of the person to follow.",
                 ),
-                Detector.Input(
-                    "detector",
-                    optional=True,
-                    tooltip="From Load Face Detector, used instead of the model's own. Models for real faces have none "
-                    "of their own: they need this, 'face_landmarks' or 'points'.",
-                ),
                 io.Custom("FACE_LANDMARKS").Input(
                     "face_landmarks",
                     optional=True,
-                    tooltip="Faces found by ComfyUI's own Detect Face Landmarks (MediaPipe), used instead of the "
-                    "model's detector, except for 'reference'. Best for real footage.",
+                    tooltip="Faces found by ComfyUI's own Detect Face Landmarks (MediaPipe), used instead of any "
+                    "detector, except for 'reference'. Works on real footage.",
                 ),
                 io.Custom("TRACKS").Input(
                     "points",
                     optional=True,
                     tooltip="Points from Track Face by Points, used instead of any detector. Works on drawings and "
                     "animals too; 'which_face' then does not matter.",
+                ),
+                Detector.Input(
+                    "detector",
+                    optional=True,
+                    tooltip="From Load Face Detector, used instead of the model's own. The published model has none of "
+                    "its own: it needs this, 'face_landmarks' or 'points'.",
                 ),
             ],
             outputs=[
@@ -117,7 +120,7 @@ class AlignFaces(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, images, which_face, number, missing_frames, smoothing, x, y,
-        reference=None, detector=None, face_landmarks=None, points=None,
+        reference=None, face_landmarks=None, points=None, detector=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..dva_core.faces import alignment, choosing, cuts, gaps, overlay
         from ..dva_core.footage import track_part
@@ -173,8 +176,19 @@ def _tracks(
         pairs = zip(found, byte_frames(images), strict=True)
         return follow_faces([with_features(faces, frame, face_features(model)) for faces, frame in pairs], *size)
     watch = Watch("find face", len(images), **_host.watched())
-    found = detect_faces(detector or model.detector, byte_frames(images), watch=watch, embed=face_features(model))
-    return follow_faces(found, *size)
+    finder = _finder(model, detector)
+    return follow_faces(detect_faces(finder, byte_frames(images), watch=watch, embed=face_features(model)), *size)
+
+
+def _finder(model, detector: Any) -> FaceDetector:
+    """The detector that is connected, or else the model's own."""
+    if detector is None:
+        return model.detector
+    if not hasattr(detector, "detect"):
+        raise DvaError(
+            f"The input 'detector' got a {type(detector).__name__}; connect the output of Load Face Detector."
+        )
+    return detector
 
 
 def _check_frames(value: Any, key: str, frames: int, name: str) -> None:
@@ -192,7 +206,8 @@ def _most_alike(model, images, faces: list, reference, detector: Any) -> int:
     if reference is None:
         raise DvaError("'most like reference' needs a picture; connect one to 'reference' or choose another way.")
     reference = checked(reference, "reference")
-    found = track_face(detect_faces(detector or model.detector, byte_frames(reference)), *reference.shape[1:3], NO_RATE)
+    size = *reference.shape[1:3], NO_RATE
+    found = track_face(detect_faces(_finder(model, detector), byte_frames(reference)), *size)
 
     def features(pictures, track) -> torch.Tensor:
         rows = np.flatnonzero(track.valid)[spread(int(track.valid.sum()), PREVIEWED)].tolist()

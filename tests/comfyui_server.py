@@ -49,9 +49,8 @@ def running_server(checkout: Path, python: str, pack: Path, base: Path) -> Itera
     port = _free_port()
     server = Server(f"http://127.0.0.1:{port}", base)
     with (base / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [python, *_arguments(base, port)], cwd=checkout, stdout=log, stderr=subprocess.STDOUT, env=_environment()
-        )
+        command, environment = [python, *_arguments(base, port)], _environment(base)
+        process = subprocess.Popen(command, cwd=checkout, stdout=log, stderr=subprocess.STDOUT, env=environment)
     try:
         _wait_until_up(server, process)
         yield server
@@ -149,9 +148,11 @@ def _arguments(base: Path, port: int) -> list[str]:
     ]
 
 
-def _environment() -> dict[str, str]:
-    """Without this process's own search path: the pack must find its engine by itself."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+def _environment(base: Path) -> dict[str, str]:
+    """Without this process's own search path, as the pack must find its engine by itself, and without weights that
+    the user of this machine has fetched."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "DVA_MODELS")}
+    return {**kept, "HOME": str(base)}
 
 
 def _wait_until_up(server: Server, process: subprocess.Popen) -> None:

@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 
 from . import comfyui_browser
+from .comfyui_footage import YOUR_VIDEO, with_shipped_weights, write_your_video
 from .comfyui_server import (
     PACK,
+    ServerFailed,
     ask,
     finished,
     messages,
@@ -45,6 +47,7 @@ LONG = 30 * MINUTES
 # A run of seconds, with a number of frames that no workflow has, so that nothing comes from the cache.
 FEWER_FRAMES, STEPS = 13, 10
 ENDLESS_STEPS = 500
+YOUR_FRAMES = 8
 EDITING = {"DVA_EditAttribute", "DVA_Decode", "DVA_PasteBack", "CreateVideo", "SaveVideo"}
 BEFORE_EDITING = {"DVA_LoadModel", "DVA_DemoClip", "DVA_AlignFaces", "DVA_EncodeIdentity", "DVA_Invert"}
 
@@ -62,6 +65,7 @@ in_a_browser = pytest.mark.skipif(
 def server(tmp_path_factory):
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     with running_server(COMFYUI, python, ROOT, tmp_path_factory.mktemp("comfyui")) as server:
+        write_your_video(server.base / "input", YOUR_FRAMES)
         yield server
 
 
@@ -186,10 +190,11 @@ def test_the_workflows_are_offered_as_templates(server):
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_the_workflow_is_accepted_and_its_video_has_the_clips_frames_rate_and_sound(server, info, file):
     assert check_workflow(read(file), info) == []
-    api = to_api(read(file), info)
+    api = with_shipped_weights(to_api(read(file), info))
     entry = run_prompt(server, api, LONG)
-    source = watch(CLIP)
-    asked = api[ids(api, "DVA_DemoClip")[0]]["inputs"]["frames"]
+    clips = ids(api, "DVA_DemoClip")
+    source = watch(CLIP if clips else server.base / "input" / YOUR_VIDEO)
+    asked = api[clips[0]]["inputs"]["frames"] if clips else 0
     (saved,) = (watch(path) for name in ids(api, "SaveVideo") for path in saved_files(server, entry, name))
     assert saved.frames == (asked or source.frames)
     assert saved.rate == source.rate
@@ -230,6 +235,18 @@ def test_cancelling_ends_a_run_within_two_seconds(server, quick_start):
     entry = finished(server, prompt, 2)
     assert entry["status"]["status_str"] == "error"
     assert "execution_interrupted" in messages(entry)
+
+
+def test_the_workflow_for_real_footage_names_what_weights_are_missing(server, info):
+    api = to_api(read(next(file for file in WORKFLOWS if file.stem.startswith("06"))), info)
+    with pytest.raises(ServerFailed) as refused:
+        start_prompt(server, api)
+    answer = str(refused.value)
+    errors = json.loads(answer[answer.index("{") :])["node_errors"]
+    said = {error["class_type"]: error["errors"][0]["details"] for error in errors.values()}
+    assert said.keys() == {"DVA_LoadModel", "DVA_LoadFaceDetector"}
+    assert "`dva convert`" in said["DVA_LoadModel"] and "licence" in said["DVA_LoadModel"]
+    assert "`dva models get insightface-buffalo_l`" in said["DVA_LoadFaceDetector"]
 
 
 def test_a_refused_value_is_explained_and_nothing_runs(server, quick_start):

@@ -8,15 +8,19 @@ from dataclasses import replace
 import pytest
 import torch
 
+from .comfyui_footage import hide_fetched_weights
 from .host import InputRefused
 from .node_pack import Encoded, Pack, encoded, loaded_pack
+
+PUBLISHED = "diffusion_video_autoencoder.safetensors"
 
 Wrong = Callable[[Pack, Encoded], object]
 
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
-    with loaded_pack(tmp_path_factory.mktemp("host")) as pack:
+    with loaded_pack(tmp_path_factory.mktemp("host")) as pack, pytest.MonkeyPatch.context() as monkeypatch:
+        hide_fetched_weights(monkeypatch, tmp_path_factory.mktemp("home"))
         yield pack
 
 
@@ -37,6 +41,24 @@ def corrupt_bundle(pack: Pack, clip: Encoded):
     return pack.run("LoadModel", model="broken.safetensors", precision="float32", device="auto")
 
 
+def load_detector(pack: Pack, name: str):
+    return pack.run("LoadFaceDetector", detector=name, device="cpu")
+
+
+def other_weights(pack: Pack, clip: Encoded):
+    folder = pack.host.models / "insightface" / "models" / "buffalo_s"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("det_500m", "w600k_mbf", "1k3d68", "2d106det", "genderage"):
+        (folder / f"{name}.onnx").write_bytes(b"not the published net")
+    return load_detector(pack, "insightface-buffalo_s")
+
+
+def without_detector(pack: Pack, clip: Encoded):
+    (model,) = pack.run("LoadModel", model="demo (built in)", precision="float32", device="cpu")
+    model.ready().detector_net = None
+    return pack.align(model, clip.images)
+
+
 def middle_missing(pack: Pack, clip: Encoded):
     images = torch.cat([clip.images[:1], torch.zeros_like(clip.images[:1]), clip.images[2:]])
     return pack.align(clip.model, images, missing_frames="error")
@@ -54,6 +76,20 @@ WRONG: dict[str, tuple[Wrong, str]] = {
         "models/dva",
     ),
     "a corrupt bundle": (corrupt_bundle, "damaged"),
+    "the published model before it is fetched": (
+        lambda p, c: p.run("LoadModel", model=PUBLISHED, precision="float32", device="auto"),
+        "`dva models get dva-checkpoint dva-classifier`",
+    ),
+    "a face detector before it is fetched": (
+        lambda p, c: load_detector(p, "insightface"),
+        "`dva models get insightface-buffalo_l`",
+    ),
+    "face detector weights that are not the published ones": (other_weights, "det_500m.onnx"),
+    "a model without a face detector, and no other": (without_detector, "Load Face Detector"),
+    "a picture where the face detector belongs": (
+        lambda p, c: p.align(c.model, c.images, detector=c.images),
+        "Load Face Detector",
+    ),
     "no face in any frame": (lambda p, c: p.align(c.model, torch.full((2, 64, 64, 3), 0.5)), "No face"),
     "a face missing in the middle": (middle_missing, "1"),
     "pixels that are no numbers": (nan_pixels, "Frame 1"),

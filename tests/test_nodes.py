@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
 
 from .host import NodeMisbehaved
+from .host.loading import PACK
 from .node_pack import WEIGHTS, encoded, loaded_pack
 
 
@@ -182,6 +185,38 @@ def test_the_person_is_chosen_by_number_place_or_likeness(pack, clip):
         places[name] = float(np.nanmean(track.quads[..., 0]))
     assert places["first"] < both.shape[2] / 2 < places["second"] == places["right"]
     assert places["alike"] in (places["first"], places["second"])
+
+
+def test_a_connected_detector_is_used_instead_of_the_models_own(pack, clip, tmp_path):
+    pytest.importorskip("insightface")
+    from .onnx_files import write_detector, write_landmarks
+
+    write_detector(tmp_path / "det.onnx", half_side=60)
+    face = clip.track.landmarks[0]
+    face = (face - face.mean(0)) / np.ptp(face[:, 0])
+    write_landmarks(tmp_path / "1k3d68.onnx", face)
+    loader = importlib.import_module(f"{PACK}.dva_core.detectors.insightface")
+    images = torch.zeros(3, 240, 320, 3)
+    images[:, 128:144, 224:240, 0] = 1  # what this detector takes for a face
+    options = {"detector": loader.load_insightface(tmp_path)}
+    track, crops, _, _ = pack.align(clip.model, images, **options)
+    assert track.valid.all() and crops.shape == clip.crops.shape
+    # Its box is 60 pixels to each side of a picture twice as large, and the landmark net looks at 1.5 times that.
+    np.testing.assert_allclose(track.landmarks[0], [224, 128] + face * 1.5 * 60 / 2, atol=0.5)
+    alike, *_ = pack.align(clip.model, images, which_face="most like reference", reference=images[:1], **options)
+    assert np.array_equal(alike.quads, track.quads)
+
+
+def test_a_face_is_followed_no_further_than_its_shot(pack, clip):
+    first, _, _ = pack.run("DemoClip", clip="first person, with sound", frames=6)
+    second, _, _ = pack.run("DemoClip", clip="second person", frames=4)
+    images = torch.cat([first, second])
+    track, crops, _, report = pack.align(clip.model, images)
+    assert track.valid.tolist() == [True] * 6 + [False] * 4 and "6-9" in report
+    pasted, _ = pack.paste(clip.model, images, 1 - crops, track)
+    assert torch.equal(pasted[6:], second) and not torch.equal(pasted[:6], first)
+    held, *_ = pack.align(clip.model, images, missing_frames="hold")
+    assert held.valid.tolist() == track.valid.tolist()
 
 
 def test_points_lead_to_a_track_without_a_detector(pack, clip):

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from .host import core_nodes, object_info
+from .comfyui_footage import hide_fetched_weights, with_shipped_weights, write_your_video
+from .host import InputRefused, core_nodes, object_info
 from .node_pack import ROOT, STEPS, loaded_pack
 from .workflow_tools import check_workflow, run_graph, to_api
 
@@ -14,11 +15,13 @@ FILES = sorted((ROOT / "workflows").glob("*.json"))
 BLUEPRINT = ROOT / "subgraphs" / "Edit face video.json"
 FRAMES = 3
 NOT_CHANGED_BY_AN_EDIT = {"DVA_LoadModel", "DVA_DemoClip", "DVA_AlignFaces", "DVA_EncodeIdentity", "DVA_Invert"}
+FOR_REAL_FACES = next(file for file in FILES if file.stem.startswith("06"))
 
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
     with loaded_pack(tmp_path_factory.mktemp("host")) as pack:
+        write_your_video(pack.host.input, FRAMES)
         yield {**core_nodes(), **pack.classes}
 
 
@@ -33,8 +36,8 @@ def shortened(api: dict) -> dict:
     return {name: short[node["class_type"]] for name, node in api.items() if node["class_type"] in short}
 
 
-def test_five_workflows_are_shipped_each_with_a_picture():
-    assert [file.stem[:2] for file in FILES] == ["01", "02", "03", "04", "05"]
+def test_six_workflows_are_shipped_each_with_a_picture():
+    assert [file.stem[:2] for file in FILES] == ["01", "02", "03", "04", "05", "06"]
     for file in FILES:
         assert 0 < file.with_suffix(".jpg").stat().st_size < 100_000
 
@@ -51,7 +54,7 @@ def test_the_blueprint_lacks_nothing_but_its_images(classes):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_workflow_runs(file, classes):
-    api = graph_of(file, classes)
+    api = with_shipped_weights(graph_of(file, classes))
     result = run_graph(api, classes, overrides=shortened(api))
     videos = [result.outputs[name][0] for name, node in api.items() if node["class_type"] == "SaveVideo"]
     assert len(videos) == 1
@@ -61,6 +64,16 @@ def test_the_workflow_runs(file, classes):
         if node["class_type"] == "DVA_PasteBack":
             source = result.outputs[node["inputs"]["images"][0]][0]
             assert not (result.outputs[name][0] == source).all()
+
+
+def test_the_workflow_for_real_faces_says_in_a_sentence_each_what_weights_are_missing(classes, tmp_path, monkeypatch):
+    hide_fetched_weights(monkeypatch, tmp_path)
+    with pytest.raises(InputRefused) as refused:
+        run_graph(graph_of(FOR_REAL_FACES, classes), classes)
+    model, detector = refused.value.problems
+    assert "DVA_LoadModel" in model and "`dva convert`" in model and "licence" in model
+    assert "DVA_LoadFaceDetector" in detector and "`dva models get insightface-buffalo_l`" in detector
+    assert "licence" in detector and not any("\n" in each for each in (model, detector))
 
 
 def test_all_nodes_appear_in_some_workflow(classes):
