@@ -143,8 +143,8 @@ def _move_to_class(
     rows = list(wanted)
     if not _reach_known(table, rows):
         raise DvaError(
-            "This model knows attribute directions but not how far they reach; use the move 'shift' (in ComfyUI: along, "
-            "normalised)."
+            "This model knows attribute directions but not how far they reach; use the move 'shift' (in ComfyUI: "
+            "along, normalised)."
         )
     scale = torch.tensor(list(wanted.values()), dtype=torch.float64, device=features.device)
     along = F.normalize(table.weight[rows].double(), dim=1)
