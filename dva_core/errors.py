@@ -1,4 +1,4 @@
-"""The two exceptions that callers are meant to catch."""
+"""The two exceptions that callers are meant to catch, and how others are told in their sentences."""
 
 from __future__ import annotations
 
@@ -9,3 +9,9 @@ class DvaError(ValueError):
 
 class Cancelled(Exception):
     """Raised out of a long stage when its `cancelled()` callable answered true."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, as part of a sentence: its first line without the end, or its kind when it says nothing."""
+    lines = str(error).strip().splitlines()
+    return (lines[0].rstrip(".: ") if lines else "") or type(error).__name__

@@ -17,6 +17,7 @@ from dva_core.weights.registry import WEIGHTS, weight
 from .http_files import serving
 
 CHECKPOINT = weight("dva-checkpoint")
+WEIGHTS_OF_PYTORCH = b"\x80\x02weights"
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def dva(*arguments: str) -> None:
     options.run(options)
 
 
-def put(path: Path, content: bytes = b"weights") -> Path:
+def put(path: Path, content: bytes = WEIGHTS_OF_PYTORCH) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
@@ -53,7 +54,7 @@ def test_the_list_tells_all_that_one_needs_to_know_of_every_file(folder, capsys)
 
 
 def test_the_list_tells_what_is_here_and_whether_its_hash_is_right(folder, tmp_path, capsys):
-    path = put(folder / CHECKPOINT.place, b"x" * 2_000_000)
+    path = put(folder / CHECKPOINT.place, WEIGHTS_OF_PYTORCH + bytes(2_000_000))
     dva("models")
     assert f"{path} (2.0 MB, not checked yet)" in " ".join(capsys.readouterr().out.split())
     dva("models", "verify")
@@ -61,7 +62,7 @@ def test_the_list_tells_what_is_here_and_whether_its_hash_is_right(folder, tmp_p
     dva("models", "--json", str(tmp_path / "list.json"))
     listed = json.loads((tmp_path / "list.json").read_text())["files"]
     assert (listed[0]["name"], listed[0]["path"], listed[0]["hash_state"]) == ("dva-checkpoint", str(path), "recorded")
-    put(path, b"changed")
+    put(path, b"\x80\x02changed")
     dva("models")
     assert f"{path} (0.0 MB, CHANGED since it was checked)" in " ".join(capsys.readouterr().out.split())
 
@@ -103,12 +104,12 @@ def test_what_a_library_has_is_not_downloaded_again(tmp_path, monkeypatch, capsy
 
 def test_a_download_says_where_the_file_lies_and_what_comes_next(folder, monkeypatch, capsys):
     monkeypatch.delenv("DVA_OFFLINE")
-    with serving(a_ckpt=b"weights") as files:
+    with serving(a_ckpt=WEIGHTS_OF_PYTORCH) as files:
         monkeypatch.setattr(registry, "WEIGHTS", (replace(CHECKPOINT, source=files.url("/a.ckpt")),))
         dva("models", "get", "dva-checkpoint", "--folder", str(folder / "b"))
     path = folder / "b" / CHECKPOINT.place
     said, shown = capsys.readouterr()
-    assert path.read_bytes() == b"weights" and "dva-checkpoint (MB)" in shown
+    assert path.read_bytes() == WEIGHTS_OF_PYTORCH and "dva-checkpoint (MB)" in shown
     assert f"dva-checkpoint is now here: {path}\nNext: dva convert {path} (after" in said
 
 
@@ -121,7 +122,7 @@ def test_one_unknown_name_stops_the_others(capsys):
 def test_verify_refuses_a_changed_file_until_it_is_accepted(folder, capsys):
     path = put(folder / CHECKPOINT.place)
     dva("models", "verify")
-    put(path, b"changed")
+    put(path, b"\x80\x02changed")
     with pytest.raises(DvaError, match="run `dva models verify --accept dva-checkpoint`"):
         dva("models", "verify", "dva-checkpoint")
     dva("models", "verify", "--accept", "dva-checkpoint")
@@ -131,6 +132,20 @@ def test_verify_refuses_a_changed_file_until_it_is_accepted(folder, capsys):
         f"dva-checkpoint  as on first use  {path}",
         f"dva-checkpoint  as on first use  {path}",
     ]
+
+
+def test_a_web_page_is_wrong_cannot_be_accepted_and_is_fetched_anew(folder, monkeypatch, capsys):
+    path = put(folder / CHECKPOINT.place, b"<html>Quota exceeded</html>")
+    with pytest.raises(DvaError, match="is a web page; get it again with `dva models get dva-checkpoint`"):
+        dva("models", "verify")
+    with pytest.raises(DvaError, match="is a web page"):
+        dva("models", "verify", "--accept", "dva-checkpoint")
+    assert capsys.readouterr().out == f"dva-checkpoint  WRONG  {path}\n"
+    monkeypatch.delenv("DVA_OFFLINE")
+    with serving(a_ckpt=WEIGHTS_OF_PYTORCH) as files:
+        monkeypatch.setattr(registry, "WEIGHTS", (replace(CHECKPOINT, source=files.url("/a.ckpt")),))
+        dva("models", "get", "dva-checkpoint")
+    assert path.read_bytes() == WEIGHTS_OF_PYTORCH and f"is now here: {path}" in capsys.readouterr().out
 
 
 def test_a_published_hash_cannot_be_overruled(folder):

@@ -1,73 +1,41 @@
-"""Downloads from a server on this machine: whole, right and in place, or one sentence and nothing half-written."""
+"""Downloads from a server on this machine: whole and in place, or one sentence and nothing half-written."""
 
 from __future__ import annotations
 
-import hashlib
-import io
+import importlib
 import re
-import zipfile
-from dataclasses import replace
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dva_core.errors import Cancelled, DvaError
+from dva_core.errors import Cancelled, first_line
 from dva_core.weights import ledger
 from dva_core.weights.download import Fetched, fetch
-from dva_core.weights.registry import PackedFile, WeightFile
 
 from .http_files import Files, serving
-
-CONTENT = bytes(range(256)) * 8_000
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
+from .offered_weights import (
+    CONTENT,
+    SHA256,
+    empty_models_folder,
+    lying_in,
+    offered,
+    pack,
+    refused,
+    weights,
+)
 
 
 @pytest.fixture
-def files(monkeypatch) -> Files:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "DVA_OFFLINE", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    with serving(a_pth=CONTENT) as files:
+def files(monkeypatch) -> Iterator[Files]:
+    with offered(monkeypatch) as files:
         yield files
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("DVA_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
-
-
-def weights(files: Files, **other) -> WeightFile:
-    made = WeightFile(
-        name="a", purpose="tests", licence="MIT", commercial="yes", why="tests", source=files.url("/a.pth"),
-        place="dva/a.pth",
-    )  # fmt: skip
-    return replace(made, **other)
-
-
-def pack(files: Files, **other) -> WeightFile:
-    files.contents.setdefault("/a.zip", packed({"top/x.onnx": b"x", "top/deep/y.onnx": b"y", "__MACOSX/._x": b"."}))
-    made = weights(files, source=files.url("/a.zip"), place="packs/a", contents=(PackedFile("x.onnx"),))
-    return replace(made, **other)
-
-
-def packed(contents: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as file:
-        for name, content in contents.items():
-            file.writestr(name, content)
-    return stream.getvalue()
-
-
-def refused(wanted: WeightFile, folder: Path, match: str, **options) -> str:
-    with pytest.raises(DvaError, match=match) as raised:
-        fetch(wanted, folder, **{"retries": 0, **options})
-    message = str(raised.value)
-    assert "\n" not in message and message.endswith(".")
-    return message
-
-
-def lying_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return empty_models_folder(tmp_path, monkeypatch)
 
 
 # --- what goes well ---
@@ -200,45 +168,33 @@ def test_google_drive_out_of_reach(folder, monkeypatch):
     assert "; try again later, or download https://drive.google.com/file/d/abc/view in a browser" in message
 
 
-def test_a_web_page_in_place_of_the_file(files, folder):
-    files.contents["/a.pth"] = b"\n<!DOCTYPE html><title>Quota exceeded</title>"
-    refused(weights(files), folder, r"sent a web page instead of a; read what it says at http")
-    assert lying_in(folder) == []
-
-
-def test_a_file_of_another_size(files, folder):
-    refused(weights(files, size=10), folder, r"has 2048000 bytes instead of 10, and is not kept")
-    assert lying_in(folder) == []
-
-
-def test_a_file_with_another_hash(files, folder):
-    refused(weights(files, sha256="0" * 64), folder, rf"has the SHA-256 {SHA256}, but 0000\w+ was published")
-    assert lying_in(folder) == []
-
-
-def test_a_file_that_is_another_than_at_its_first_download(files, folder):
-    path = fetch(weights(files), folder).path
-    path.unlink()
-    files.contents["/a.pth"] = b"replaced"
-    refused(weights(files), folder, r"but \w+ was published or recorded before")
-    assert not path.exists()
-
-
-def test_a_wrong_file_gives_way_to_the_right_one_only(files, folder):
-    path = folder / "dva/a.pth"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"wrong")
-    files.contents["/a.pth"] = b"wrong too"
-    refused(weights(files, sha256=SHA256), folder, "is not kept")
-    assert path.read_bytes() == b"wrong"
-    files.contents["/a.pth"] = CONTENT
-    assert not fetch(weights(files, sha256=SHA256), folder).already_there
-    assert path.read_bytes() == CONTENT
-
-
 def test_a_disk_without_room_is_noticed_before_anything_is_asked_for(files, folder):
-    refused(weights(files, size=10**18), folder, r"GB free, and the download needs 1000000000\.0 GB more; make room")
+    refused(weights(files, size=10**18), folder, r"free, and 1000000000\.00 GB more are needed\); choose a folder")
     assert files.asked == [] and lying_in(folder) == []
+
+
+def test_cookies_of_other_programs_are_left_alone(files, folder, tmp_path, monkeypatch):
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_bytes(b"not cookies")
+    gdown = importlib.import_module("gdown.download")
+    monkeypatch.setattr(gdown, "DEFAULT_COOKIES_FILE", str(cookies))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fetch(weights(files), folder)
+    assert cookies.read_bytes() == b"not cookies"
+
+
+def test_a_mistake_in_the_program_is_not_told_as_a_refusal(files, folder):
+    def mistaken(stage, done, total):
+        raise KeyError(stage)
+
+    with pytest.raises(KeyError):
+        fetch(weights(files), folder, mistaken)
+
+
+def test_errors_that_say_nothing_are_told_by_their_kind():
+    assert first_line(AssertionError()) == "AssertionError" == first_line(AssertionError("\n"))
+    assert first_line(ValueError("\nno room here.\nmore")) == "no room here"
 
 
 def test_a_file_where_a_folder_has_to_be(files, folder):
@@ -272,25 +228,3 @@ def test_two_downloads_of_one_file_do_not_meet(files, folder):
 
     fetch(weights(files, sha256=SHA256), folder, meanwhile)
     assert second and lying_in(folder) == ["dva/a.pth", "hashes.json"]
-
-
-# --- zips that are not right ---
-
-
-def test_a_zip_that_is_not_right_leaves_all_as_it_was(files, folder):
-    (folder / "packs/a").mkdir(parents=True)
-    (folder / "packs/a/old.onnx").write_bytes(b"old")
-    files.contents["/a.zip"] = b"PK no zip"
-    refused(pack(files), folder, r"The zip of a cannot be unpacked \(.*\), and is not kept; get it again")
-    assert lying_in(folder.parent) == ["models/packs/a/old.onnx"]
-
-
-def test_a_pack_that_was_unpacked_before_must_stay_the_same(files, folder):
-    path = fetch(pack(files), folder).path
-    (path / "x.onnx").write_bytes(b"changed")
-    files.contents["/a.zip"] = packed({"x.onnx": b"replaced"})
-    refused(pack(files), folder, r"published or recorded before")
-    assert (path / "x.onnx").read_bytes() == b"changed"
-    files.contents.pop("/a.zip")
-    fetch(pack(files), folder)
-    assert (path / "x.onnx").read_bytes() == b"x"

@@ -12,11 +12,13 @@ import pytest
 
 from dva_core.errors import DvaError
 from dva_core.weights import ledger, places
+from dva_core.weights.plausible import implausible
 from dva_core.weights.registry import WEIGHTS, WeightFile, by_hand, weight
 
 DETECTOR = weight("facexlib-retinaface-resnet50")
 CHECKPOINT = weight("dva-checkpoint")
 PACK = weight("insightface-buffalo_s")
+WEIGHTS_OF_PYTORCH = b"\x80\x02weights"
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +30,7 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path / "home"
 
 
-def put(path: Path, content: bytes = b"weights") -> Path:
+def put(path: Path, content: bytes = WEIGHTS_OF_PYTORCH) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
@@ -80,8 +82,41 @@ def test_downloads_go_to_the_folder_that_the_environment_names_or_to_the_cache(t
     assert places.models_folder() == home / ".cache" / "dva" / "models"
     monkeypatch.setenv("DVA_MODELS", str(tmp_path / "mine"))
     assert places.models_folder() == tmp_path / "mine"
-    assert places.search_folders([tmp_path / "comfyui"]) == (tmp_path / "comfyui", tmp_path / "mine")
-    assert places.search_folders([tmp_path / "mine"]) == (tmp_path / "mine",)
+
+
+def test_files_are_looked_for_in_the_folders_given_then_in_all_of_our_own_each_once(tmp_path, home, monkeypatch):
+    monkeypatch.setenv("DVA_MODELS", str(tmp_path / "mine"))
+    monkeypatch.setattr(places, "_PACKAGE", tmp_path / "ComfyUI/custom_nodes/comfyui-dva")
+    comfyui, cache = tmp_path / "ComfyUI/models", home / ".cache/dva/models"
+    comfyui.mkdir(parents=True)
+    own = (tmp_path / "mine", comfyui, cache)
+    assert places.search_folders() == own
+    assert places.search_folders([tmp_path / "given", comfyui]) == (tmp_path / "given", comfyui, own[0], cache)
+    monkeypatch.delenv("DVA_MODELS")
+    assert places.models_folder() == comfyui
+
+
+def test_what_lies_in_another_folder_of_ours_is_recorded_there(tmp_path, home, monkeypatch):
+    monkeypatch.setenv("DVA_MODELS", str(tmp_path / "mine"))
+    path = put(home / ".cache/dva/models" / CHECKPOINT.place)
+    assert places.require(CHECKPOINT.name) == path
+    assert (home / ".cache/dva/models/hashes.json").is_file() and not (tmp_path / "mine").exists()
+
+
+def test_a_home_that_does_not_exist_is_one_clear_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVA_MODELS", "~nosuchuser/x")
+    with pytest.raises(
+        DvaError, match=r"^DVA_MODELS is ~nosuchuser/x, but there is no such home folder; set it to another folder\."
+    ):
+        places.models_folder()
+    # What is left of ~ where a container's user has no home.
+    monkeypatch.setenv("HOME", "~")
+    monkeypatch.setenv("USERPROFILE", "~")
+    monkeypatch.setenv("DVA_MODELS", str(tmp_path))
+    assert places.search_folders() == (tmp_path,) and places.find(PACK) is None
+    monkeypatch.delenv("DVA_MODELS")
+    with pytest.raises(DvaError, match=r"has no home folder for weight files; set DVA_MODELS to a folder for them\.$"):
+        places.models_folder()
 
 
 def test_comfyuis_folder_comes_before_our_own(tmp_path, home):
@@ -142,7 +177,31 @@ def test_a_file_without_a_published_hash_is_recorded_on_first_use(tmp_path):
     assert places.require(CHECKPOINT.name, [tmp_path]) == path
     assert ledger.state(path, None, [tmp_path]) == "recorded"
     entry = json.loads((tmp_path / "hashes.json").read_text())["dva/diffusion_video_autoencoder.ckpt"]
-    assert entry["sha256"] == hashlib.sha256(b"weights").hexdigest() and entry["size"] == 7
+    assert entry["sha256"] == hashlib.sha256(WEIGHTS_OF_PYTORCH).hexdigest() and entry["size"] == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("dva-checkpoint", b"", "an empty file"),
+        ("dva-checkpoint", b"<html>", "a web page"),
+        ("dva-checkpoint", b"PK\x03\x04", r"a damaged zip \(File is not a zip file\)"),
+        ("dva-latent-statistics", b'{"error":"quota exceeded"}', r"a message \(JSON\)"),
+        ("facexlib-fan", b"Not Found", "a file that is no checkpoint of PyTorch"),
+    ],
+)
+def test_of_what_no_weight_file_can_be_no_hash_is_recorded(tmp_path, name, content, said):
+    put(tmp_path / weight(name).place, content)
+    with pytest.raises(ledger.WrongHash, match=rf" is {said}; get it again with `dva models get {name}`\.$"):
+        places.require(name, [tmp_path])
+    assert not (tmp_path / "hashes.json").exists()
+
+
+def test_the_first_bytes_of_safetensors_may_look_like_anything(tmp_path):
+    for start in (b"<", b"{"):
+        assert implausible(put(tmp_path / "a.safetensors", start + bytes(7) + b"{}")) == ""
+    assert implausible(put(tmp_path / "a.safetensors", b"<!doctype html>")) == "a web page"
+    assert implausible(put(tmp_path / "a.safetensors", b"Not Found")) == "a file that is no safetensors file"
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path):
@@ -168,8 +227,8 @@ def test_a_file_that_was_only_touched_is_still_right(tmp_path):
 def test_a_changed_file_is_refused_with_both_hashes_and_what_to_do(tmp_path):
     path = put(tmp_path / CHECKPOINT.place)
     places.require(CHECKPOINT.name, [tmp_path])
-    put(path, b"something else")
-    before, after = (hashlib.sha256(content).hexdigest() for content in (b"weights", b"something else"))
+    put(path, b"\x80\x02something else")
+    before, after = (hashlib.sha256(content).hexdigest() for content in (WEIGHTS_OF_PYTORCH, path.read_bytes()))
     with pytest.raises(ledger.WrongHash) as raised:
         places.require(CHECKPOINT.name, [tmp_path])
     assert str(raised.value) == (

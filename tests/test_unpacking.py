@@ -19,8 +19,8 @@ def target(tmp_path) -> Path:
     return tmp_path / "packs/a"
 
 
-def packed(folder: Path, contents: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(folder / "a.zip", "w") as file:
+def packed(folder: Path, contents: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(folder / "a.zip", "w", method) as file:
         for name, content in contents.items():
             file.writestr(name, content)
     return folder / "a.zip"
@@ -49,21 +49,34 @@ def test_whatever_is_raised_meanwhile_leaves_all_as_it_was(tmp_path, target):
         ({"x.onnx": b"x", "../evil": b"!"}, r"holds \.\./evil, which would be written outside its folder"),
         ({"x.onnx": b"x", "/evil": b"!"}, r"holds /evil, which would be written outside its folder"),
         ({"x.onnx": b"x", "C:\\evil": b"!"}, r"holds C:/evil, which would be written outside its folder"),
+        ({"x.onnx": b"x", "deep/C:evil": b"!"}, r"holds deep/C:evil, which would be written outside its folder"),
+        ({".": b"!"}, r"holds \. as a file, which is a folder"),
+        ({"x.onnx": b"x", "./.": b"!"}, r"holds \. as a file, which is a folder"),
+        ({"x.onnx": b"x", "x.onnx/y": b"!"}, r"holds x\.onnx as a file, which is a folder"),
+        ({"x.onnx": b"x", "./x.onnx": b"!"}, r"holds x\.onnx twice"),
         ({"other.onnx": b"x"}, r"lacks x\.onnx; it is another than was expected"),
     ],
-    ids=["parent", "root", "drive", "other"],
+    ids=["parent", "root", "drive", "deep drive", "nameless", "nameless too", "file and folder", "twice", "other"],
 )
 def test_a_zip_that_cannot_be_trusted_is_not_unpacked(tmp_path, target, contents, said):
     refused(packed(tmp_path, contents), target, said)
     assert lying_in(tmp_path) == ["a.zip", "packs/a/old.onnx"]
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize("damage", ["cut", "bits"])
-def test_a_damaged_zip_is_not_unpacked(tmp_path, target, damage):
-    archive = packed(tmp_path, {"x.onnx": b"z" * 5000})
+def test_a_damaged_zip_is_not_unpacked(tmp_path, target, damage, method):
+    archive = packed(tmp_path, {"x.onnx": bytes(range(256)) * 40}, method)
     content = archive.read_bytes()
-    archive.write_bytes(content[:3000] if damage == "cut" else content.replace(b"zz", b"aa", 3))
-    refused(archive, target, r"The zip of a cannot be unpacked \(.*\), and is not kept; get it again\.")
+    archive.write_bytes(content[:-30] if damage == "cut" else content[:60] + bytes(40) + content[100:])
+    refused(archive, target, r"The zip of a cannot be unpacked \(.+\), and is not kept; get it again\.")
+    assert lying_in(target.parent) == ["a/old.onnx"]
+
+
+def test_what_cannot_be_written_is_no_damage(tmp_path, target):
+    archive = packed(tmp_path, {"x.onnx": b"x", "y" * 300: b"y"})
+    with pytest.raises(OSError, match="File name too long"), unpacked(archive, target, ["x.onnx"], "a"):
+        pass
     assert lying_in(target.parent) == ["a/old.onnx"]
 
 

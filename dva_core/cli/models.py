@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DvaError
+from ..files import size_text
 from ..progress import progress_bars
 from ..weights import ledger, places
 from ..weights.registry import WEIGHTS, WeightFile, weight
@@ -79,7 +80,7 @@ def _list(options: argparse.Namespace) -> None:
         print(_block(entry, folder) + "\n")
     here = [entry for entry in listed if entry["path"]]
     size = sum(entry["bytes_here"] for entry in here)
-    print(f"{len(here)} of {len(listed)} known weight files are here ({_size(size)}). Models folder: {folder}")
+    print(f"{len(here)} of {len(listed)} known weight files are here ({size_text(size)}). Models folder: {folder}")
     print("Get one with: dva models get NAME        Check those here with: dva models verify")
 
 
@@ -133,6 +134,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _accept(known: WeightFile, path: Path, folders: tuple[Path, ...]) -> None:
+    places.check_plausible(known, path)
     for file, published in places.files_at(known, path):
         if not published:
             ledger.record(file, ledger.sha256_of(file), places.ledgers(path, folders))
@@ -179,7 +181,9 @@ def _state(known: WeightFile, path: Path, folder: Path | None) -> ledger.State:
 
 
 def _block(entry: dict[str, Any], folder: Path) -> str:
-    here = f"{entry['path']} ({_size(entry['bytes_here'])}, {_STATES[entry['hash_state']]})" if entry["path"] else "no"
+    here = "no"
+    if entry["path"]:
+        here = f"{entry['path']} ({size_text(entry['bytes_here'])}, {_STATES[entry['hash_state']]})"
     known_hash = "not published; recorded on first use, and checked ever after"
     if entry["sha256"]:
         known_hash = f"{entry['sha256'][:16]}…, published by {entry['hash_from']}"
@@ -188,7 +192,7 @@ def _block(entry: dict[str, Any], folder: Path) -> str:
         ("purpose", entry["purpose"]),
         ("licence", entry["licence"]),
         ("commercial use", f"{entry['commercial']}: {entry['why']}"),
-        ("size", _size(entry["size"]) if entry["size"] else "not published"),
+        ("size", size_text(entry["size"]) if entry["size"] else "not published"),
         ("comes from", entry["page"] + (" (a zip)" if entry["contents"] else "")),
         ("must lie at", str(folder / entry["place"])),
         ("SHA-256", known_hash),
@@ -203,9 +207,3 @@ def _row(label: str, text: str) -> str:
     return textwrap.fill(
         text, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
     )
-
-
-def _size(size: int) -> str:
-    if size >= 1e9:
-        return f"{size / 1e9:.2f} GB"
-    return f"{size / 1e6:.1f} MB"

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import Cancelled, DvaError
-from ..files import whole_or_nothing
+from ..errors import Cancelled, DvaError, first_line
+from ..files import alone, check_room, whole_or_nothing
 from ..libraries import library
 from ..progress import Cancel, Progress, never, silent
 from . import ledger, places
+from .plausible import damaged_zip, implausible, is_zip
 from .registry import WeightFile, by_hand
 from .unpacking import unpacked
 
 _MB = 1_000_000
 _SECONDS = 30.0
-_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
+_DRIVE = "drive:"
+_NO_FAULT_OF_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ def fetch(
     """Gets a weight file into a models folder, checks it, and records its hash; nothing is done if it is there.
 
     What has arrived of an interrupted download stays beside the file as a hidden .part, from which the next call goes
-    on. A file that is there is replaced only by one that is right. offline None asks the environment: DVA_OFFLINE or
-    HF_HUB_OFFLINE. Proxies are those of the environment. progress is in MB. Raises DvaError when the file cannot be
-    had or is not right, telling how to get it by hand; Cancelled.
+    on, where it can be told afterwards whether all is of one file. A file that is there is replaced only by one that
+    is right. offline None asks the environment: DVA_OFFLINE or HF_HUB_OFFLINE. Proxies are those of the environment.
+    progress is in MB. Raises DvaError when the file cannot be had or is not right, telling how to get it by hand;
+    Cancelled.
     """
     present = places.find_in(wanted, folder)
     if present and _is_right(wanted, present, folder, progress, cancelled):
@@ -62,12 +65,15 @@ def fetch(
         with _alone(wanted, target):
             # gdown keeps what has arrived in <this name><8 letters>.part, beside it.
             arrived = target.with_name(f".{target.name}.download")
-            _download(wanted, folder, arrived, retries, progress, cancelled)
+            # It is there already, and whole, where the last call lacked room or a right, or was cancelled.
+            if not arrived.is_file():
+                _download(wanted, folder, arrived, retries, progress, cancelled)
             try:
                 _accept(wanted, folder, arrived, target, progress, cancelled)
-            except DvaError:
+            except Exception as error:
                 # A wrong file would be wrong again, so the next call has to start from nothing.
-                arrived.unlink(missing_ok=True)
+                if not _worth_keeping(error):
+                    arrived.unlink(missing_ok=True)
                 raise
     except OSError as error:
         where, reason = error.filename or target, error.strerror or error
@@ -102,25 +108,18 @@ def _check_place(wanted: WeightFile, target: Path) -> None:
 @contextmanager
 def _alone(wanted: WeightFile, target: Path) -> Iterator[None]:
     """Only one process downloads a file at a time: two would write into one .part."""
-    lock = target.with_name(f".{target.name}.lock")
-    with lock.open("a") as file:
+    with ExitStack() as stack:
         try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
+            stack.enter_context(alone(target))
+        except BlockingIOError as error:
             raise DvaError(f"{wanted.name} is already being downloaded to {target}; wait for that to end.") from error
-        try:
-            yield
-        finally:
-            # Windows removes no file that is open; what stays is empty.
-            with suppress(PermissionError):
-                lock.unlink()
+        yield
+
+
+def _worth_keeping(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_FAULT_OF_THE_FILE
+    return isinstance(error, Cancelled)
 
 
 def _download(
@@ -128,22 +127,27 @@ def _download(
 ) -> None:
     gdown, exceptions = library("gdown", "Downloads"), library("gdown.exceptions", "Downloads")
     requests = library("requests", "Downloads")
+    on_drive = wanted.source.startswith(_DRIVE)
+    # gdown's own errors when Google Drive answers with a page that it does not know; elsewhere they are mistakes.
+    unknown_page = (LookupError, AssertionError) if on_drive else ()
 
     def advance(done: int, total: int | None) -> None:
         total = total or wanted.size or 0
-        _check_room(folder, total - done)
+        check_room(folder, total - done)
         progress(f"{wanted.name} (MB)", done // _MB, _megabytes(total))
         if cancelled():
             raise Cancelled(f"Stopped while {wanted.name} was being downloaded.")
 
     def get() -> None:
-        kind, _, address = wanted.source.partition(":")
-        source = {"id": address} if kind == "drive" else {"url": wanted.source}
+        source = {"id": wanted.source.removeprefix(_DRIVE)} if on_drive else {"url": wanted.source}
+        # Cookies would be those of other programs' downloads, kept in the user's home.
         gdown.download(
-            **source, output=str(arrived), quiet=True, resume=True, progress=advance, timeout=_SECONDS, retries=retries
-        )
+            **source, output=str(arrived), quiet=True, resume=True, progress=advance, timeout=_SECONDS,
+            retries=retries, use_cookies=False,
+        )  # fmt: skip
 
-    _check_room(folder, (wanted.size or 0) - sum(part.stat().st_size for part in _parts(arrived)))
+    _drop_what_cannot_go_on(wanted, arrived)
+    check_room(folder, (wanted.size or 0) - sum(part.stat().st_size for part in _parts(arrived)))
     try:
         try:
             get()
@@ -154,12 +158,19 @@ def _download(
             for part in _parts(arrived):
                 part.unlink()
             get()
-    except (requests.RequestException, exceptions.DownloadError, LookupError, AssertionError) as error:
-        # LookupError, AssertionError: gdown's own when Google Drive answers with a page that it does not know.
+    except (requests.RequestException, exceptions.DownloadError, *unknown_page) as error:
+        _drop_what_cannot_go_on(wanted, arrived)
         again = "what has arrived is kept, so try again to go on" if _parts(arrived) else "try again later"
         raise DvaError(
             f"{wanted.name} could not be downloaded ({_reason(error)}); {again}, or {by_hand(wanted, folder)}."
         ) from error
+
+
+def _drop_what_cannot_go_on(wanted: WeightFile, arrived: Path) -> None:
+    """The server may have another file by now, which only a published hash or the checksums of a zip would show."""
+    for part in _parts(arrived):
+        if not wanted.sha256 and not is_zip(part):
+            part.unlink()
 
 
 def _parts(arrived: Path) -> list[Path]:
@@ -185,18 +196,19 @@ def _reason(error: Exception) -> str:
         return "the connection broke before all had arrived"
     if isinstance(error, requests.ConnectionError):
         return "there is no connection to the server"
-    return str(error).splitlines()[0].rstrip(".:")
+    return first_line(error)
 
 
 def _accept(
     wanted: WeightFile, folder: Path, arrived: Path, target: Path, progress: Progress, cancelled: Cancel
 ) -> None:
     """Puts what has arrived where it belongs, if it is what was wanted; DvaError otherwise."""
-    with arrived.open("rb") as file:
-        start = file.read(64)
-    if start.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_PAGES):
+    instead = implausible(arrived, target.suffix)
+    if not instead and not wanted.sha256 and not wanted.contents and is_zip(arrived):
+        instead = damaged_zip(arrived, progress, cancelled)
+    if instead:
         raise DvaError(
-            f"The server sent a web page instead of {wanted.name}; read what it says at {wanted.page}, and "
+            f"The server sent {instead} instead of {wanted.name}, which is not kept; try again later, or "
             f"{by_hand(wanted, folder)}."
         )
     size = arrived.stat().st_size
@@ -207,7 +219,7 @@ def _accept(
         )
     books = places.ledgers(target, (folder,))
     if not wanted.contents:
-        found = _checked(wanted, arrived, wanted.sha256 or ledger.recorded(target, books), progress, cancelled)
+        found = _checked(wanted, arrived, wanted.sha256 or _recorded(target, books), progress, cancelled)
         with whole_or_nothing(target) as unfinished:
             os.replace(arrived, unfinished)
         ledger.record(target, found, books)
@@ -217,11 +229,18 @@ def _accept(
         hashes = {}
         for file in wanted.contents:
             # Where the zip's own hash is published, no record of before knows better.
-            before = None if wanted.sha256 else ledger.recorded(target / file.name, books)
+            before = None if wanted.sha256 else _recorded(target / file.name, books)
             hashes[file.name] = _checked(wanted, new / file.name, file.sha256 or before, progress, cancelled)
     arrived.unlink()
     for name, found in hashes.items():
         ledger.record(target / name, found, books)
+
+
+def _recorded(target: Path, books: tuple[Path, ...]) -> str | None:
+    # What lies there may have been recorded before such files were refused; that hash would shut out the right one.
+    if ledger.state(target, None, books) == "recorded" and implausible(target):
+        return None
+    return ledger.recorded(target, books)
 
 
 def _checked(wanted: WeightFile, path: Path, expected: str | None, progress: Progress, cancelled: Cancel) -> str:
@@ -233,15 +252,6 @@ def _checked(wanted: WeightFile, path: Path, expected: str | None, progress: Pro
             "replaced where it comes from."
         )
     return found
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise DvaError(
-            f"{folder} has {free / 1e9:.1f} GB free, and the download needs {needed / 1e9:.1f} GB more; make room, or "
-            "choose another folder with --folder or DVA_MODELS."
-        )
 
 
 def _megabytes(size: int) -> int:

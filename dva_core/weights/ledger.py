@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import DvaError
-from ..files import whole_or_nothing
+from ..files import alone, whole_or_nothing
 from ..progress import Cancel, Progress, Watch, never, silent
 
 LEDGER = "hashes.json"
 State = Literal["published", "recorded", "unchecked", "changed"]
 """published, recorded: the hash is right, as it was published or as it was on first use; unchecked: never seen."""
 _BLOCK = 1_000_000
+_PATIENCE = 20.0
 
 
 class WrongHash(DvaError):
-    """A file is another than was published or recorded."""
+    """A file is another than was published or recorded, or what no weight file can be."""
 
 
 def check(
@@ -69,13 +70,16 @@ def recorded(path: Path, folders: Sequence[Path]) -> str | None:
 
 
 def record(path: Path, sha256: str, folders: Sequence[Path]) -> None:
-    """Writes down the hash of a file, in place of any other; DvaError where no ledger can be written."""
+    """Writes down the hash of a file, in place of any other; several programs may do so at once.
+
+    DvaError where no ledger can be written, and for a damaged one.
+    """
     status = path.stat()
     entry = {"sha256": sha256, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
     for folder in folders:
-        entries = {**_read(folder), _key(path, folder): entry}
         try:
-            with whole_or_nothing(folder / LEDGER) as unfinished:
+            with alone(folder / LEDGER, _PATIENCE), whole_or_nothing(folder / LEDGER) as unfinished:
+                entries = {**_read(folder), _key(path, folder): entry}
                 unfinished.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
             return
         except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import DvaError
 from ..progress import Cancel, Progress, never, silent
 from . import ledger
+from .plausible import implausible
 from .registry import WeightFile, by_hand, weight
 
 _PACKAGE = Path(__file__).parents[2]
@@ -17,18 +18,18 @@ _PACKAGE = Path(__file__).parents[2]
 
 def models_folder() -> Path:
     """The folder that downloads go to: $DVA_MODELS, or the `models` of the ComfyUI that this package is a node pack
-    of, or ~/.cache/dva/models. It is laid out like ComfyUI's."""
-    if chosen := os.environ.get("DVA_MODELS"):
-        return Path(chosen).expanduser()
-    comfyui = _PACKAGE.parent.parent / "models"
-    if _PACKAGE.parent.name == "custom_nodes" and comfyui.is_dir():
-        return comfyui
-    return Path.home() / ".cache" / "dva" / "models"
+    of, or ~/.cache/dva/models. It is laid out like ComfyUI's. Raises DvaError when there is no such user or home."""
+    if own := _own_folders():
+        return own[0]
+    raise DvaError("This user has no home folder for weight files; set DVA_MODELS to a folder for them.")
 
 
 def search_folders(folders: Sequence[Path] = ()) -> tuple[Path, ...]:
-    """The models folders to look in, each once: those given (such as ComfyUI's), then our own."""
-    return tuple(dict.fromkeys([*folders, models_folder()]))
+    """The models folders to look in, each once: those given (such as ComfyUI's), then all of our own.
+
+    Those of our own are the ones that `models_folder` chooses from, in its order; raises what it raises.
+    """
+    return tuple(dict.fromkeys([*folders, models_folder(), *_own_folders()]))
 
 
 def find(wanted: WeightFile, folders: Sequence[Path] = ()) -> Path | None:
@@ -97,8 +98,10 @@ def check(
 ) -> None:
     """Holds what lies at `path` against the published or recorded hashes, and records those not yet known.
 
-    With `again` all is read even if it looks unchanged. Raises ledger.WrongHash, saying what to do.
+    With `again` all is read even if it looks unchanged. Raises ledger.WrongHash, saying what to do; also for what no
+    weight file can be, such as a web page, of which no hash is recorded.
     """
+    check_plausible(wanted, path)
     for file, published in files_at(wanted, path):
         try:
             ledger.check(file, published, ledgers(path, folders), again, progress, cancelled)
@@ -110,6 +113,13 @@ def check(
             ) from error
 
 
+def check_plausible(wanted: WeightFile, path: Path) -> None:
+    """Raises ledger.WrongHash when something at `path` cannot be a weight file, where no published hash can tell."""
+    for file, published in files_at(wanted, path):
+        if not published and (instead := implausible(file)):
+            raise ledger.WrongHash(f"{file} is {instead}; get it again with `dva models get {wanted.name}`.")
+
+
 def files_at(wanted: WeightFile, path: Path) -> list[tuple[Path, str | None]]:
     """The files of what lies at `path`, each with its published hash."""
     if wanted.contents:
@@ -118,9 +128,32 @@ def files_at(wanted: WeightFile, path: Path) -> list[tuple[Path, str | None]]:
 
 
 def ledgers(path: Path, folders: Sequence[Path] = ()) -> tuple[Path, ...]:
-    """The models folders whose ledgers may tell of `path`: that in which it lies, and our own."""
-    around = [folder for folder in folders if path.absolute().is_relative_to(folder.absolute())]
-    return search_folders(around)
+    """The models folders whose ledgers may tell of `path`: that in which it lies, then our own."""
+    own = search_folders()
+    around = [folder for folder in (*folders, *own) if path.absolute().is_relative_to(folder.absolute())]
+    return tuple(dict.fromkeys([*around, *own]))
+
+
+def _own_folders() -> list[Path]:
+    folders = []
+    if chosen := os.environ.get("DVA_MODELS"):
+        if not (named := _at_home(chosen)):
+            raise DvaError(f"DVA_MODELS is {chosen}, but there is no such home folder; set it to another folder.")
+        folders.append(named)
+    comfyui = _PACKAGE.parent.parent / "models"
+    if _PACKAGE.parent.name == "custom_nodes" and comfyui.is_dir():
+        folders.append(comfyui)
+    if cache := _at_home("~/.cache/dva/models"):
+        folders.append(cache)
+    return folders
+
+
+def _at_home(place: str) -> Path | None:
+    """A place with its ~ replaced; None where that user has no home, as in some containers."""
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        return None
 
 
 def _complete(wanted: WeightFile, path: Path) -> bool:
@@ -129,7 +162,7 @@ def _complete(wanted: WeightFile, path: Path) -> bool:
 
 
 def _libraries_places(wanted: WeightFile) -> list[Path]:
-    places = [Path(place).expanduser() for place in wanted.also if place.startswith("~")]
+    places = [path for place in wanted.also if place.startswith("~") and (path := _at_home(place))]
     if wanted.place.startswith("facexlib/"):
         # Found without importing it, which takes seconds: facexlib keeps its files inside its own package.
         package = find_spec("facexlib")
