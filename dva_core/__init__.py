@@ -9,6 +9,8 @@ from importlib import import_module
 _HOMES = {
     "autoencoder": ("DiffusionVideoAutoencoder", "ModelConfig"),
     "editing.attributes": ("CELEBA_ATTRIBUTES", "edit_identity"),
+    "editing.sweep": ("sweep_clip",),
+    "editing.timeline": ("Curve", "edit_over_time", "read_curve", "strengths_over"),
     "errors": ("Cancelled", "DvaError"),
     "detectors": ("DETECTORS", "load_detector"),
     "footage": ("find_face", "find_face_by_points", "find_faces"),

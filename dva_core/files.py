@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from .errors import DvaError
+
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _PAUSE = 0.01
 
@@ -31,6 +33,14 @@ def whole_or_nothing(path: str | Path) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """DvaError when a file or folder could not be made there: to be told before hours of work and not after."""
+    path = Path(path)
+    nearest = next(parent for parent in path.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise DvaError(f"{path} cannot be written: {nearest} is not a folder that you may write to.")
 
 
 @contextmanager

@@ -51,8 +51,10 @@ def find_faces(
 def find_face_by_points(
     source: str | Path, points: Sequence[tuple[float, float]], *, progress: Progress = silent,
     cancelled: Cancel = never,
-) -> FaceTrack:  # fmt: skip
+) -> tuple[FaceTrack, tuple[int, ...]]:  # fmt: skip
     """Follows a face through a video by points (x,y) in pixels of its first frame, to the end of the first shot.
+
+    Returns its track and the frames that begin a new shot.
 
     As the picture shows them: the eye on the left, the eye on the right, the mouth's corner on the left and the one on
     the right; any others steady the motion. Needs no detector. Raises DvaError as `follow_points` does.
@@ -61,8 +63,9 @@ def find_face_by_points(
     finder = CutFinder()
     frames = finder.watching(video.read_frames(source))
     tracks = follow_points(frames, np.array(points, dtype=np.float64), progress=progress, cancelled=cancelled)
-    landmarks, valid = landmarks_from_points(tracks, finder.cuts())
-    return landmarks_to_track(landmarks, valid, info.height, info.width, info.frame_rate, cuts=finder.cuts())
+    cuts = finder.cuts()
+    landmarks, valid = landmarks_from_points(tracks, cuts)
+    return landmarks_to_track(landmarks, valid, info.height, info.width, info.frame_rate, cuts=cuts), cuts
 
 
 def find_unless_known(

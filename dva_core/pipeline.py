@@ -7,7 +7,7 @@ frame, and the noise maps x_T that DDIM inversion finds carry everything else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from .diffusion import ddim
 from .diffusion.schedule import spaced_timesteps
 from .editing.attributes import check_edits, edit_identity
 from .editing.detail import with_detail
+from .editing.timeline import Curve, edit_over_time, strengths_over
 from .encoders import FaceDetector
 from .errors import DvaError
 from .faces.alignment import crop_faces
@@ -70,9 +71,20 @@ def invert_clip(
     return EncodedClip(crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name), unedited)
 
 
-def edit_clip(model: DiffusionVideoAutoencoder, clip: EncodedClip, edits: Mapping[str, float]) -> Identity:
-    """The clip's mean identity moved along attribute directions: {CelebA name: scale}. Kim et al. 2023, Sec. 3.3."""
-    return edit_identity(clip.identity.mean(), model.attributes, edits)
+def edit_clip(
+    model: DiffusionVideoAutoencoder, clip: EncodedClip, edits: Mapping[str, float], *,
+    preserve: Sequence[str] = (), strengths: Sequence[float] | None = None,
+) -> Identity:  # fmt: skip
+    """The clip's mean identity moved along attribute directions: {CelebA name: scale}. Kim et al. 2023, Sec. 3.3.
+
+    `preserve` names attributes that the edit must not move. With `strengths`, a number that multiplies the scales for
+    each frame of the clip, the result has a row for each. Raises DvaError as `edit_identity` does.
+    """
+    identity = clip.identity.mean()
+    if strengths is None:
+        return edit_identity(identity, model.attributes, edits, preserve=preserve)
+    strengths = strengths_over(strengths, len(clip.crops))
+    return edit_over_time(identity, model.attributes, edits, strengths, preserve=preserve)
 
 
 def decode_clip(
@@ -124,29 +136,33 @@ class EditResult:
 
 def edit_video(
     model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float],
-    steps: int = 20, *, detector: FaceDetector | None = None, track: FaceTrack | None = None, batch_size: int = 8,
+    steps: int = 20, *, preserve: Sequence[str] = (), curve: Curve | Sequence[float] | None = None,
+    detector: FaceDetector | None = None, track: FaceTrack | None = None, batch_size: int = 8,
     progress: Progress = silent, cancelled: Cancel = never,
 ) -> EditResult:  # fmt: skip
     """Edits the person in a video file or folder of pictures and writes the result to `target`, sound kept.
 
     `edits` maps CelebA attribute names to scales: 1 puts the attribute on at full strength, -1 takes it off; with
-    directions whose reach is unknown, as the published ones, 0.3 is much. `detector`: the model's own when left out.
+    directions whose reach is unknown, as the published ones, 0.3 is much. `preserve` names attributes that must not
+    move. `curve` multiplies the scales over time: key frames, or a number for each frame of the video, with a face or
+    without. `detector`: the model's own when left out.
     With a `track` nobody is looked for; otherwise the largest face is followed, to the end of its shot.
     The source is read three times and only face crops are held whole. Frames without a face are passed on unchanged.
-    Raises DvaError for files that cannot be read or hold no face, unknown attributes and impossible `steps`, and
-    Cancelled once `cancelled()` is true; `target` is then left as it was.
+    Raises DvaError for files that cannot be read or hold no face, unknown attributes, a list of another length than
+    the video and impossible `steps`, and Cancelled once `cancelled()` is true; `target` is then left as it was.
     """
-    check_request(model, source, target, edits, steps)
+    check_request(model, source, target, edits, steps, preserve)
     options = {"batch_size": batch_size, "progress": progress, "cancelled": cancelled}
     seconds: dict[str, float] = {}
     with timed(seconds, "find face"):
         track, cuts = find_unless_known(model, source, track, detector, progress, cancelled)
+        strengths = None if curve is None else strengths_over(curve, len(track.valid))[track.valid]
     with timed(seconds, "crop"):
         crops = read_crops(source, track, model.config.image_size)
     with timed(seconds, "encode and invert"):
         clip = encode_clip(model, crops, steps, **options)
     with timed(seconds, "edit and decode"):
-        identity = edit_clip(model, clip, edits)
+        identity = edit_clip(model, clip, edits, preserve=preserve, strengths=strengths)
         edited = decode_clip(model, clip, identity, **options)
     with timed(seconds, "paste and write"):
         watch = Watch("paste and write", len(track.valid), progress, cancelled)
@@ -188,10 +204,11 @@ def pasting_mask(model: DiffusionVideoAutoencoder, crops: Tensor, edited: Tensor
 
 
 def check_request(
-    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float], steps: int
-) -> None:
+    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float], steps: int,
+    preserve: Sequence[str] = (),
+) -> None:  # fmt: skip
     """What would fail after minutes of work should fail now."""
-    check_edits(model.attributes, edits)
+    check_edits(model.attributes, edits, preserve)
     spaced_timesteps(steps)
     video.check_output(target, source)
 

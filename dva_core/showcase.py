@@ -90,8 +90,8 @@ def _write_sheet(
         after = judges.answers(crops)
         success[label.replace("\n", " ")] = all(flipped(before, after, name, s > 0) for name, s in wanted.items())
         watch.tick()
-    rows_seen, columns_seen = _about_face(result.track)
-    shrunk = {label: _at_height(group[:, rows_seen, columns_seen], SHEET_HEIGHT) for label, group in pictures.items()}
+    rows_seen, columns_seen = about_face(result.track)
+    shrunk = {label: at_height(group[:, rows_seen, columns_seen], SHEET_HEIGHT) for label, group in pictures.items()}
     sheet = contact_sheet(shrunk, [f"frame {frame}" for frame in frames])
     with whole_or_nothing(path) as unfinished:
         sheet.save(unfinished)
@@ -139,13 +139,13 @@ def _frames_of(clip: EncodedClip, rows: Sequence[int]) -> EncodedClip:
     )
 
 
-def _about_face(track: FaceTrack) -> tuple[slice, slice]:
+def about_face(track: FaceTrack) -> tuple[slice, slice]:
     """Rows and columns of the frame that hold the face's square in every frame, so that the sheet shows faces large."""
     corners = track.quads[track.valid].reshape(-1, 2)
     (left, top), (right, bottom) = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
     return slice(max(0, top), min(track.height, bottom)), slice(max(0, left), min(track.width, right))
 
 
-def _at_height(pictures: np.ndarray, height: int) -> np.ndarray:
+def at_height(pictures: np.ndarray, height: int) -> np.ndarray:
     width = round(pictures.shape[2] * height / pictures.shape[1])
     return np.stack([np.asarray(Image.fromarray(p).resize((width, height), Image.LANCZOS)) for p in pictures])

@@ -74,10 +74,25 @@ def test_one_scale_counts_for_all_attributes(clip, tmp_path):
     assert json.loads(report.read_text())["edits"] == {"Eyeglasses": -1.0, "No_Beard": -1.0}
 
 
+def test_an_edit_can_grow_in_and_preserve_the_rest(clip, tmp_path):
+    target, report = tmp_path / "edited", tmp_path / "report.json"
+    more = ["--attribute", "Eyeglasses", "--curve", "1:0,3:1", "--interpolation", "linear", "--preserve", "No_Beard"]
+    assert main(edit(clip, target, "demo", *more, "--json", str(report))) == 0
+    source, edited = list(video.read_frames(clip)), list(video.read_frames(target))
+    assert [(a == b).all() for a, b in zip(source, edited, strict=True)] == [True, True, False, False]
+    said = json.loads(report.read_text())
+    assert said["curve"] == {"keys": [[1, 0], [3, 1]], "interpolation": "linear"}
+    assert said["preserve"] == ["No_Beard"]
+
+
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
         (["--attribute", "Smiling"], "Smiling"),
+        (["--attribute", "Eyeglasses", "--preserve", "Smiling"], "Smiling"),
+        (["--attribute", "Eyeglasses", "--curve", "slowly"], "'slowly' is no curve"),
+        (["--attribute", "Eyeglasses", "--interpolation", "linear"], "--curve"),
+        (["--attribute", "Eyeglasses", "--curve", "0:1", "--faithful"], "--faithful"),
         (["--attribute", "Eyeglasses", "--attribute", "Eyeglasses"], "twice"),
         (["--attribute", "Eyeglasses", "--scale", "1", "--scale", "2"], "1 attribute"),
         (["--attribute", "Eyeglasses", "--steps", "37"], "37"),
@@ -146,3 +161,17 @@ def test_training_takes_its_options_and_refuses_an_impossible_device(tmp_path, c
     assert left.value.code == 0 and "--folder" in capsys.readouterr().out
     assert main(["train", "demo", "--folder", str(tmp_path / "runs"), "--device", "no-such-device"]) == 2
     assert "no-such-device" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def test_what_could_not_be_written_is_said_before_the_work(clip, bundle, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    report = tmp_path / "file" / "report.json"
+    assert main(edit(clip, tmp_path / "out.mp4", bundle, "--attribute", "Eyeglasses", "--json", str(report))) == 2
+    assert str(report) in capsys.readouterr().err
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_no_steps_are_not_the_default_number_of_steps(clip, bundle, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["edit", str(clip), str(tmp_path / "out.mp4"), "--attribute", "Eyeglasses", "--steps", "0"])
+    assert "'0' is no whole number of at least 1" in capsys.readouterr().err

@@ -65,7 +65,8 @@ def test_the_largest_face_is_the_one_that_is_meant(demo, two_shots):
 
 
 def test_points_are_followed_to_the_cut_and_no_further(two_shots, people):
-    track = find_face_by_points(two_shots, face_points(people[0].landmarks[0]))
+    track, cuts = find_face_by_points(two_shots, face_points(people[0].landmarks[0]))
+    assert cuts == (COUNT,)
     assert track.valid.tolist() == [True] * COUNT + [False] * COUNT
     assert np.isnan(track.quads[COUNT:]).all()
     alone = landmarks_to_track(track.landmarks[:COUNT], track.valid[:COUNT], HEIGHT, WIDTH, RATE)
@@ -74,7 +75,8 @@ def test_points_are_followed_to_the_cut_and_no_further(two_shots, people):
 
 def test_points_are_the_pixels_of_a_film_file_too(people, tmp_path):
     video.write_video(tmp_path / "clip.mp4", people[0].frames, Fraction(24))
-    track = find_face_by_points(tmp_path / "clip.mp4", [tuple(point) for point in face_points(people[0].landmarks[0])])
+    points = [tuple(point) for point in face_points(people[0].landmarks[0])]
+    track, _ = find_face_by_points(tmp_path / "clip.mp4", points)
     assert (track.height, track.width, track.frame_rate) == (HEIGHT, WIDTH, 24)
     assert track.valid.all()
 
@@ -101,7 +103,7 @@ def test_points_that_do_not_fit_are_told(two_shots, tmp_path):
 
 @pytest.fixture(scope="module")
 def track(two_shots, people) -> FaceTrack:
-    return find_face_by_points(two_shots, face_points(people[0].landmarks[0]))
+    return find_face_by_points(two_shots, face_points(people[0].landmarks[0]))[0]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import torch
 from dva_core import video
 from dva_core.autoencoder import DiffusionVideoAutoencoder
 from dva_core.editing.attributes import CELEBA_ATTRIBUTES
+from dva_core.editing.timeline import Curve
 from dva_core.errors import Cancelled, DvaError
 from dva_core.pipeline import decode_clip, edit_clip, edit_video, encode_clip, invert_clip
 from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
@@ -25,10 +26,12 @@ STEPS = 4
 @pytest.fixture(scope="module")
 def model():
     model = tiny_model()
-    row = CELEBA_ATTRIBUTES.index("Eyeglasses")
-    model.attributes.weight[row] = torch.randn(512, generator=torch.Generator().manual_seed(3))
-    model.attributes.trained[row] = True
-    model.attributes.midpoint[row], model.attributes.half_distance[row], model.attributes.strength[row] = 0, 3, 2
+    table = model.attributes
+    for name in ("Eyeglasses", "No_Beard"):
+        row = CELEBA_ATTRIBUTES.index(name)
+        table.weight[row] = torch.randn(512, generator=torch.Generator().manual_seed(row))
+        table.trained[row] = True
+        table.midpoint[row], table.half_distance[row], table.strength[row] = 0, 3, 2
     return model
 
 
@@ -45,6 +48,26 @@ def test_an_edit_changes_the_picture_and_its_opposite_changes_it_otherwise(model
     on, off = (decode_clip(model, clip, edit_clip(model, clip, {"Eyeglasses": s}), keep_detail=False) for s in (1, -1))
     assert not torch.allclose(on, clip.unedited, atol=1e-3)
     assert not torch.allclose(on, off, atol=1e-3)
+
+
+def test_an_edit_leaves_alone_what_it_shall_preserve(model, clip):
+    edited = edit_clip(model, clip, {"Eyeglasses": 1.0}, preserve=["No_Beard"])
+    along = model.attributes.weight[model.attributes.row("No_Beard")]
+    assert torch.allclose(edited.features @ along, clip.identity.mean().features @ along, atol=1e-3)
+    assert not torch.equal(edited.features, edit_clip(model, clip, {"Eyeglasses": 1.0}).features)
+
+
+def test_an_edit_that_is_as_strong_in_every_frame_is_the_plain_edit(model, clip):
+    constant = edit_clip(model, clip, {"Eyeglasses": 0.5}, strengths=[1.0] * len(clip.crops))
+    plain = edit_clip(model, clip, {"Eyeglasses": 0.5})
+    assert torch.equal(decode_clip(model, clip, constant), decode_clip(model, clip, plain))
+
+
+def test_frames_before_an_edit_begins_stay_as_they_are_bit_for_bit(model, clip):
+    growing = edit_clip(model, clip, {"Eyeglasses": 1.0}, strengths=[0, 0, 0.3, 0.6, 1])
+    decoded = decode_clip(model, clip, growing)
+    assert torch.equal(decoded[:2], clip.crops[:2])
+    assert not torch.allclose(decoded[2:], clip.crops[2:], atol=1e-3)
 
 
 def test_the_plain_decode_comes_with_the_clip(model, clip):
@@ -162,6 +185,22 @@ def test_a_video_is_edited_where_the_face_is_and_nowhere_else(told, rendered, pi
         assert ((xs >= low[0]) & (xs <= high[0]) & (ys >= low[1]) & (ys <= high[1])).all()
 
 
+def test_a_curve_of_nothing_gives_the_video_back_bit_for_bit(told, rendered, pictures, tmp_path):
+    curve = Curve(((0, 0.0),))
+    result = edit_video(told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS, curve=curve)
+    assert torch.equal(result.crops, result.clip.crops)
+    assert np.array_equal(np.stack(list(video.read_frames(tmp_path / "edited"))), rendered.frames)
+
+
+def test_a_curve_counts_the_frames_of_the_video_with_a_face_or_without(told, rendered, pictures, tmp_path):
+    strengths = [0, 0, 0.5, 0, 1]
+    result = edit_video(told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS, curve=strengths)
+    edited = np.stack(list(video.read_frames(tmp_path / "edited")))
+    assert [not np.array_equal(*pair) for pair in zip(edited, rendered.frames, strict=True)] == [False] * 4 + [True]
+    plain = edit_clip(told, result.clip, {"Eyeglasses": 1.0})
+    assert torch.equal(result.identity.features[-1:], plain.features)
+
+
 def test_the_result_says_how_long_each_stage_took(told, pictures, tmp_path):
     result = edit_video(told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS)
     stages = list(result.seconds)
@@ -188,10 +227,21 @@ def test_a_cancelled_edit_leaves_nothing_behind(told, pictures, tmp_path, stage)
     assert [entry.name for entry in tmp_path.iterdir()] == ["pictures"]
 
 
+def test_a_list_of_strengths_for_another_video_is_refused_before_it_is_inverted(told, pictures, tmp_path):
+    stages = set()
+    with pytest.raises(DvaError, match="4 strengths for 5 frames"):
+        edit_video(
+            told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS,
+            curve=[1.0] * 4, progress=lambda stage, *_: stages.add(stage),
+        )  # fmt: skip
+    assert stages == {"find face"}
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"edits": {"Eyeglases": 1.0}}, "Eyeglases"),
+        ({"preserve": ["Smiling"]}, "Smiling"),
         ({"steps": 37}, "37 steps"),
         ({"target": "pictures"}, "pictures"),
         ({"source": "nowhere.mp4"}, "nowhere.mp4"),

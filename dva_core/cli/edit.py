@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
 from ..errors import DvaError
 from ..progress import progress_bars
-from .options import add_model, chosen_device, loaded_model, positive
+from .options import (
+    add_detector,
+    add_model,
+    add_points,
+    add_preserve,
+    check_points,
+    chosen_detector,
+    chosen_track,
+    loaded_model,
+    positive,
+)
 
 STEPS, STEPS_AS_PUBLISHED = 20, 100
-OWN, AUTO = "model", "auto"
+INTERPOLATIONS = ("smooth", "linear")
 
 
 def add_edit(commands: Any) -> None:
@@ -33,20 +42,22 @@ def add_edit(commands: Any) -> None:
         help="how much, once for all attributes or once for each: with the demo model 1 puts it on (default) and -1 "
         "takes it off; with the published model and with --faithful 0.3 is much (and the default)",
     )  # fmt: skip
+    add_preserve(edit)
     edit.add_argument(
-        "--steps", metavar="N", type=int,
+        "--curve", metavar="FRAME:S,...",
+        help="let the edit come and go: 0:0,24:1 grows from nothing in frame 0 to all of --scale in frame 24, and "
+        "stays; frames are counted from 0",
+    )  # fmt: skip
+    edit.add_argument(
+        "--interpolation", choices=INTERPOLATIONS,
+        help=f"how --curve goes from frame to frame (default: {INTERPOLATIONS[0]}, slow at both ends)",
+    )  # fmt: skip
+    edit.add_argument(
+        "--steps", metavar="N", type=positive,
         help=f"DDIM steps each way (default: {STEPS}; with --faithful {STEPS_AS_PUBLISHED})",
     )  # fmt: skip
-    edit.add_argument(
-        "--detector", metavar="NAME", default=AUTO,
-        help="who finds the face: insightface, insightface-buffalo_s, insightface-antelopev2, facexlib, "
-        "facexlib-mobile0.25, or the model's own (model); default: its own, or else the first that is here",
-    )  # fmt: skip
-    edit.add_argument(
-        "--points", metavar="X,Y", type=_point, nargs="+",
-        help="instead of a detector, places in the first frame, in pixels: the eye on the left, the eye on the right, "
-        "the mouth's corner on the left, the one on the right, and more to steady the motion",
-    )  # fmt: skip
+    add_detector(edit)
+    add_points(edit)
     edit.add_argument(
         "--faithful", action="store_true", help="every step as in the published code, for repeating its results"
     )
@@ -60,34 +71,47 @@ def add_edit(commands: Any) -> None:
 def _edit(options: argparse.Namespace) -> None:
     if options.jpeg and not options.faithful:
         raise DvaError("--jpeg is a part of --faithful; give both, or neither.")
-    if options.points and options.detector != AUTO:
-        raise DvaError("--points and --detector exclude each other; give one of them.")
+    if options.faithful and (options.preserve or options.curve is not None):
+        raise DvaError("The published method has neither --preserve nor --curve; leave them out, or --faithful.")
+    if options.interpolation and options.curve is None:
+        raise DvaError("--interpolation says how a --curve goes; give one, or leave it out.")
+    check_points(options)
+    from ..editing.timeline import read_curve
     from ..evaluation.report import table, write_report
-    from ..footage import find_face_by_points
+    from ..files import check_writable
     from ..pipeline import check_request, edit_video
     from ..published import edit_video_as_published
 
+    curve = None
+    if options.curve is not None:
+        curve = read_curve(options.curve, options.interpolation or INTERPOLATIONS[0])
     model = loaded_model(options)
     published_unit = options.faithful or not model.attributes.reach_known
     edits = _edits(options.attribute, options.scale or [0.3 if published_unit else 1.0])
     steps = options.steps or (STEPS_AS_PUBLISHED if options.faithful else STEPS)
-    check_request(model, options.source, options.target, edits, steps)
-    detector = None if options.points else _detector(options, model)
+    check_request(model, options.source, options.target, edits, steps, options.preserve)
+    if options.json:
+        check_writable(options.json)
+    detector = None if options.points else chosen_detector(options, model)
     with progress_bars() as bars:
-        track = find_face_by_points(options.source, options.points, progress=bars) if options.points else None
+        track, cuts = chosen_track(options, bars)
         found = {"detector": detector, "track": track, "batch_size": options.batch_size, "progress": bars}
         if options.faithful:
             result = edit_video_as_published(
                 model, options.source, options.target, edits, steps, jpeg=options.jpeg, **found
             )
         else:
-            result = edit_video(model, options.source, options.target, edits, steps, **found)
+            when = {"preserve": options.preserve, "curve": curve}
+            result = edit_video(model, options.source, options.target, edits, steps, **when, **found)
+    cuts = cuts or result.cuts
     seconds = {stage: round(spent, 2) for stage, spent in result.seconds.items()}
     report = {
         "source": str(options.source),
         "target": str(options.target),
         "model": model.name,
         "edits": edits,
+        "preserve": options.preserve,
+        "curve": None if curve is None else {"keys": curve.keys, "interpolation": curve.interpolation},
         "steps": steps,
         "faithful": options.faithful,
         "frames": len(result.track.valid),
@@ -95,7 +119,7 @@ def _edit(options: argparse.Namespace) -> None:
         "width": result.track.width,
         "height": result.track.height,
         "frames_without_face": result.frames_without_face,
-        "new_shots_at": list(result.cuts),
+        "new_shots_at": list(cuts),
         "seconds": seconds,
     }
     if options.json:
@@ -103,20 +127,9 @@ def _edit(options: argparse.Namespace) -> None:
     missing = result.frames_without_face
     rows = [(f"seconds, {stage}", spent) for stage, spent in seconds.items()]
     print(table([*rows, ("frames", report["frames"]), ("frames without the face, unchanged", len(missing))]))
-    if result.cuts:
-        print(f"New shots begin at frames {', '.join(map(str, result.cuts))}; one person in one of them was edited.")
+    if cuts:
+        print(f"New shots begin at frames {', '.join(map(str, cuts))}; one person in one of them was edited.")
     print(f"{options.target} is written.")
-
-
-def _detector(options: argparse.Namespace, model: Any) -> Any:
-    """The detector asked for; None means the model's own."""
-    name = options.detector
-    if name == OWN or (name == AUTO and model.config.detector):
-        return None
-    from ..detectors import installed_detector, load_detector
-
-    name = installed_detector() if name == AUTO else name
-    return load_detector(name, device=chosen_device(options))
 
 
 def _edits(attributes: list[str], scales: list[float]) -> dict[str, float]:
@@ -129,13 +142,3 @@ def _edits(attributes: list[str], scales: list[float]) -> dict[str, float]:
             f"There are {len(attributes)} attributes but {len(scales)} scales; give --scale once, or once for each."
         )
     return dict(zip(attributes, scales, strict=True))
-
-
-def _point(text: str) -> tuple[float, float]:
-    try:
-        x, y = map(float, text.split(","))
-    except ValueError:
-        x = y = math.nan
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no place such as 120,85")
-    return x, y

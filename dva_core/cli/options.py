@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from ..errors import DvaError
+from ..progress import Progress
+
+OWN, AUTO = "model", "auto"
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +19,28 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps … (default: a GPU where there is one)")
+
+
+def add_detector(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--detector", metavar="NAME", default=AUTO,
+        help="who finds the face: insightface, insightface-buffalo_s, insightface-antelopev2, facexlib, "
+        "facexlib-mobile0.25, or the model's own (model); default: its own, or else the first that is here",
+    )  # fmt: skip
+
+
+def add_points(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--points", metavar="X,Y", type=_point, nargs="+",
+        help="instead of a detector, places in the first frame, in pixels: the eye on the left, the eye on the right, "
+        "the mouth's corner on the left, the one on the right, and more to steady the motion",
+    )  # fmt: skip
+
+
+def add_preserve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--preserve", metavar="NAME", nargs="+", default=[], help="CelebA attributes that the edit must not move"
+    )
 
 
 def loaded_model(options: argparse.Namespace) -> Any:
@@ -37,6 +63,32 @@ def chosen_device(options: argparse.Namespace) -> str:
     return device
 
 
+def check_points(options: argparse.Namespace) -> None:
+    """DvaError when the face is to be found in two ways at once."""
+    if options.points and options.detector != AUTO:
+        raise DvaError("--points and --detector exclude each other; give one of them.")
+
+
+def chosen_detector(options: argparse.Namespace, model: Any) -> Any:
+    """The detector asked for; None means the model's own."""
+    name = options.detector
+    if name == OWN or (name == AUTO and model.config.detector):
+        return None
+    from ..detectors import installed_detector, load_detector
+
+    name = installed_detector() if name == AUTO else name
+    return load_detector(name, device=chosen_device(options))
+
+
+def chosen_track(options: argparse.Namespace, progress: Progress) -> tuple[Any, tuple[int, ...]]:
+    """The face followed by the points given, through `options.source`, and where new shots begin; None without points."""
+    if not options.points:
+        return None, ()
+    from ..footage import find_face_by_points
+
+    return find_face_by_points(options.source, options.points, progress=progress)
+
+
 def positive(text: str) -> int:
     return _whole_number(text, 1)
 
@@ -53,3 +105,13 @@ def _whole_number(text: str, least: int) -> int:
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
     return int(text)
+
+
+def _point(text: str) -> tuple[float, float]:
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError:
+        x = y = math.nan
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no place such as 120,85")
+    return x, y

@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from ..errors import DvaError
+from ..files import check_writable
 from . import pictures, sound
 from .reading import CAREFUL_SCALING, existing
 
@@ -34,9 +35,7 @@ def check_output(path: str | Path, source: str | Path | None = None) -> None:
         raise DvaError(f"{path} cannot be written; give a name that ends in .mp4, or one without ending for pictures.")
     elif path.exists() and path.suffix == "":
         raise DvaError(f"{path} is a file, but pictures need a folder; give another name, or one that ends in .mp4.")
-    nearest = next(parent for parent in path.absolute().parents if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise DvaError(f"{path} cannot be written: {nearest} is not a folder that you may write to.")
+    check_writable(path)
 
 
 def write_video(
