@@ -51,9 +51,16 @@ class ModelConfig:
     def from_json(cls, fields: Mapping[str, Any]) -> ModelConfig:
         """Builds the config of a bundle's header; DvaError when its words are not the ones known here."""
         try:
-            return cls(**{**fields, "unet": UNetConfig(**fields["unet"])})
-        except (TypeError, KeyError) as error:
+            config = cls(**{**fields, "unet": UNetConfig(**fields["unet"])})
+        except (TypeError, KeyError, ArithmeticError) as error:
             raise DvaError(f"The model config does not fit this version of dva_core ({error}).") from error
+        encoders = {"identity": config.identity, "landmarks": config.landmarks, "parser": config.parser}
+        wrong = [name for name, value in encoders.items() if not isinstance(value, Mapping)]
+        wrong += ["detector"] if not isinstance(config.detector, Mapping | None) else []
+        wrong += ["name"] if not isinstance(config.name, str) else []
+        if wrong:
+            raise DvaError(f"The model config does not describe its {wrong[0]}; make the bundle again.")
+        return config
 
 
 class DiffusionVideoAutoencoder(nn.Module):

@@ -22,7 +22,7 @@ def library(name: str, purpose: str) -> ModuleType:
         missing = error.name or package
         raise DvaError(
             f"{purpose} need the Python package {missing}; install what real faces need, in the Python that runs this: "
-            f"pip install {PACKAGES}"
+            f"pip install {PACKAGES}."
         ) from error
     except (ImportError, OSError, RuntimeError) as error:
         # A torchvision built for another PyTorch, or for CUDA beside a PyTorch without it, fails with any of these.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import socket
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import open_clip
+import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -46,6 +49,32 @@ def write_openai_archive(path: Path) -> Path:
     return path
 
 
+def write_program_of_one_storage(path: Path, names: Sequence[str], padding: int = 0) -> Path:
+    """A TorchScript archive, written by hand, whose tensors 0, 1, 2 all name one storage; zeros after it are packed."""
+    storage = b"(" + _text("storage") + b"ctorch\nFloatStorage\n" + _text("0") + _text("cpu") + b"K\x03tQ"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00(K\x03t(K\x01t\x89NtR"
+    attributes = b"".join(_text(name) + tensor for name in names)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if padding else zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/constants.pkl", b"")
+        archive.writestr("archive/data.pkl", b"\x80\x02c__torch__\nNet\n)\x81}(" + attributes + b"ub.")
+        archive.writestr("archive/data/0", torch.arange(3.0).numpy().tobytes() + bytes(padding))
+    return path
+
+
+@contextmanager
+def no_connections() -> Iterator[None]:
+    """The block fails where it would look for something on the net."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a connection was tried")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        yield
+
+
 def bare_pickle(path: Path, makes: Path) -> None:
     """A file that makes the folder `makes` where it is unpickled; so do the two below."""
     path.write_bytes(pickle.dumps(_Malicious(makes)))
@@ -61,6 +90,11 @@ def pickle_in_an_archive(path: Path, makes: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/constants.pkl", b"")
         archive.writestr("archive/data.pkl", pickle.dumps(_Malicious(makes), protocol=2))
+
+
+def _text(text: str) -> bytes:
+    """A text in a pickle."""
+    return b"X" + len(text).to_bytes(4, "little") + text.encode()
 
 
 class _Malicious:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from dva_core.errors import DvaError
 from dva_core.values import Identity
 from dva_core.weights.bundle import KIND, SHIPPED, about_model, load_model, save_bundle
 
+from .sentences import one_sentence
 from .tiny_model import TINY, crops, tiny_model
 
 
@@ -115,6 +117,64 @@ def test_a_bundle_that_does_not_fit_itself_is_refused(bundle, tmp_path, change):
         load_model(tmp_path / "changed.safetensors")
 
 
+@pytest.mark.parametrize("fields", [[], None, "abc", 3])
+def test_a_header_without_fields_is_refused(bundle, tmp_path, fields):
+    header = {"format_version": tensorfile.FORMAT_VERSION, "kind": KIND, "fields": fields}
+    with one_sentence("changed.safetensors", "header", "damaged"):
+        load_model(with_header(tmp_path, json.dumps(header)))
+
+
+def test_a_header_that_is_nested_without_end_is_refused(tmp_path):
+    with one_sentence("changed.safetensors", "header", "damaged"):
+        load_model(with_header(tmp_path, "[" * 200_000))
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("name", 3),
+        ("identity", "abc"),
+        ("identity", None),
+        ("identity", []),
+        ("identity", {"kind": []}),
+        ("identity", {"kind": "demo-resnet", "width": 0}),
+        ("identity", {"kind": "demo-resnet", "width": "wide"}),
+        ("detector", "abc"),
+        ("unet", None),
+        ("unet", {"model_channels": "x"}),
+        ("unet", {"unshuffle": 0}),
+        ("unet", {"model_channels": -1}),
+        ("unet", {"channel_mult": "abc"}),
+    ],
+)
+def test_a_config_that_no_model_can_have_is_refused(bundle, tmp_path, part, value):
+    fields, _ = tensorfile.read(bundle, KIND)
+    fields["config"][part] = fields["config"]["unet"] | value if part == "unet" and value else value
+    tensorfile.write(tmp_path / "changed.safetensors", KIND, fields, {"a": torch.zeros(1)})
+    with one_sentence():
+        load_model(tmp_path / "changed.safetensors")
+
+
+def test_a_name_that_no_file_can_have_is_refused():
+    with one_sentence("There is no model aaa"):
+        load_model("a" * 5000)
+
+
+@pytest.mark.parametrize("value", [torch.full((512,), torch.nan), torch.zeros(512, dtype=torch.int64)])
+def test_numbers_that_make_no_sense_are_refused(bundle, tmp_path, value):
+    fields, tensors = tensorfile.read(bundle, KIND)
+    tensorfile.write(tmp_path / "changed.safetensors", KIND, fields, tensors | {"head.bias": value})
+    with one_sentence("changed.safetensors", "head.bias"):
+        load_model(tmp_path / "changed.safetensors")
+
+
+def test_tensors_that_share_their_memory_are_written_each_for_itself(tmp_path):
+    numbers = torch.arange(6.0).reshape(2, 3)
+    tensorfile.write(tmp_path / "a.safetensors", "pairs", {}, {"a": numbers, "b": numbers, "row": numbers[1]})
+    _, read = tensorfile.read(tmp_path / "a.safetensors", "pairs")
+    assert torch.equal(read["a"], numbers) and torch.equal(read["b"], numbers) and torch.equal(read["row"], numbers[1])
+
+
 @pytest.mark.skipif(not (SHIPPED / "demo.safetensors").exists(), reason="the demo model is not there")
 def test_the_demo_model_is_small_and_loads_in_a_second():
     assert (SHIPPED / "demo.safetensors").stat().st_size <= 16_000_000
@@ -123,3 +183,8 @@ def test_the_demo_model_is_small_and_loads_in_a_second():
     model = load_model("demo")
     assert time.process_time() - start < 1.0
     assert model.name == "demo"
+
+
+def with_header(folder: Path, header: str) -> Path:
+    save_file({"a": torch.zeros(1)}, folder / "changed.safetensors", {"dva": header})
+    return folder / "changed.safetensors"

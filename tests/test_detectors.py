@@ -22,6 +22,7 @@ pytest.importorskip("facexlib")
 pytest.importorskip("insightface")
 
 from .onnx_files import write_arcface, write_detector, write_landmarks  # needs onnx
+from .sentences import one_sentence
 
 FACE = (MEAN_FACE - (0, 0.7)) / 4  # within -1..1
 HALF_BOX = 60  # of insightface's stand-in, in detector pixels
@@ -124,32 +125,60 @@ def test_facexlib_takes_frames_larger_than_its_detector_looks_at(files):
     np.testing.assert_allclose(faces.landmarks, expected[None], atol=_cell(2 * BOX))
 
 
+def test_facexlib_makes_floating_point_numbers_of_one_large_frame_at_a_time(files):
+    frames, detector = torch.zeros(8, 1440, 2560, 3, dtype=torch.uint8), load_facexlib(*files)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        detector.detect(frames)
+    assert max(event.cpu_memory_usage for event in profile.events()) < 2 * 4 * frames[0].numel()
+
+
 def test_facexlib_reads_weights_of_an_old_pytorch_and_several_gpus(files, tmp_path):
     weights = {f"module.{name}": value for name, value in torch.load(files[0]).items()}
     torch.save(weights, tmp_path / "detector.pth", _use_new_zipfile_serialization=False)
     load_facexlib(tmp_path / "detector.pth", files[1])
+    uncounted = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
+    torch.save(uncounted, tmp_path / "older.pth", _use_new_zipfile_serialization=False)
+    load_facexlib(tmp_path / "older.pth", files[1])
 
 
 def test_facexlib_says_what_is_wrong_with_a_file(files, tmp_path):
     detector, alignment = files
     with pytest.raises(DvaError, match=r"There is no file .*nowhere\.pth"):
         load_facexlib(tmp_path / "nowhere.pth", alignment)
-    with pytest.raises(DvaError, match=r"WFLW_4HG.pth does not hold the weights of facexlib's RetinaFace"):
+    with one_sentence("WFLW_4HG.pth does not hold the weights of facexlib's RetinaFace"):
         load_facexlib(alignment, alignment)
-    with pytest.raises(DvaError, match=r"mobilenet0.25_Final.pth does not hold the weights of facexlib's FAN"):
+    with one_sentence("mobilenet0.25_Final.pth does not hold the weights of facexlib's FAN"):
         load_facexlib(detector, detector)
     weights = torch.load(detector)
     del weights["BboxHead.0.conv1x1.bias"]
     torch.save(weights, tmp_path / "incomplete.pth")
-    with pytest.raises(DvaError, match=r"incomplete.pth does not hold the weights of facexlib's RetinaFace"):
+    with one_sentence("incomplete.pth", "facexlib's RetinaFace (BboxHead.0.conv1x1.bias is missing)"):
         load_facexlib(tmp_path / "incomplete.pth", alignment)
 
 
-@pytest.mark.parametrize("content", [b"404: Not Found", b"", None], ids=["text", "empty", "truncated"])
-def test_facexlib_wants_whole_files(files, tmp_path, content):
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(torch.full((4,), torch.nan), "not finite"), (torch.zeros(4, dtype=torch.int64), "int64, not float32")],
+    ids=["nan", "kind"],
+)
+def test_facexlib_takes_no_numbers_that_make_no_sense(files, tmp_path, value, said):
+    weights = torch.load(files[0])
+    name = "BboxHead.0.conv1x1.bias"
+    weights[name] = value.repeat(2)
+    torch.save(weights, tmp_path / "detector.pth")
+    with one_sentence("detector.pth", name, said):
+        load_facexlib(tmp_path / "detector.pth", files[1])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"404: Not Found", "holds no weights"), (b"", "is empty"), (None, "is cut off")],
+    ids=["text", "empty", "truncated"],
+)
+def test_facexlib_wants_whole_files(files, tmp_path, content, said):
     whole = files[0].read_bytes()
     (tmp_path / "detector.pth").write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(DvaError, match=r"detector.pth is damaged, or holds more than PyTorch weights; get it"):
+    with one_sentence("detector.pth", said):
         load_facexlib(tmp_path / "detector.pth", files[1])
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dva_core.autoencoder import DiffusionVideoAutoencoder
 from dva_core.editing.attributes import CELEBA_ATTRIBUTES
 from dva_core.weights.bundle import about_model, load_model
 from dva_core.weights.released import PUBLISHED, convert_released, sort_weights
 
-from .golden import load_json
 from .released_checkpoint import EMA, classifier_weights, ema_weights, save_checkpoint
 from .sentences import one_sentence
 
@@ -36,12 +36,12 @@ def test_all_published_names_and_shapes_are_accounted_for(weights):
     assert (len(weights), len(tensors), len(aliased), len(dead)) == (1986, 1672, 312, 2)
     with torch.device("meta"):
         net = DiffusionVideoAutoencoder(PUBLISHED)
-    expected = {name: t.shape for name, t in net.state_dict().items() if not name.startswith("attributes.")}
-    assert {name: tensor.shape for name, tensor in tensors.items()} == expected
+    expected = {name: t for name, t in net.state_dict().items() if not name.startswith("attributes.")}
+    assert {name: (t.shape, t.dtype) for name, t in tensors.items()} == {
+        name: (t.shape, t.dtype) for name, t in expected.items()
+    }
     assert sum(p.numel() for p in net.unet.parameters()) == 190_576_643
     assert sum(p.numel() for p in net.head.parameters()) == 314_880
-    dtypes = {name.removeprefix(EMA): about["dtype"] for name, about in load_json("keys.json").items()}
-    assert {name: str(t.dtype).removeprefix("torch.") for name, t in weights.items()} == dtypes
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,42 @@ def test_a_wrong_weight_is_named_and_nothing_is_written(weights, tmp_path, name,
     refused(save_checkpoint(tmp_path / "a.ckpt", weights), words)
 
 
+def test_weights_that_share_their_memory_are_written_each_for_itself(weights, tmp_path):
+    both = torch.stack([torch.full((512,), 0.25), torch.full((512,), 0.5)])
+    weights["time_embed.time_embed.0.bias"], weights["time_embed.time_embed.2.bias"] = both[0], both[0]
+    target = tmp_path / "out.safetensors"
+    convert_released(save_checkpoint(tmp_path / "a.ckpt", weights), target, half=True)
+    state = load_model(target).state_dict()
+    assert all(torch.equal(state[f"unet.time_embed.time_embed.{n}.bias"], both[0]) for n in (0, 2))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+@pytest.mark.parametrize("change", [lambda t: t.to("meta"), lambda t: t.to_sparse()], ids=["meta", "sparse"])
+@pytest.mark.parametrize("name", ["out.2.weight", f"{LANDMARK_NET}pretrain_net.features.0.0.weight"])
+def test_a_weight_without_plain_numbers_is_refused(weights, tmp_path, name, change):
+    weights[name] = change(weights[name])
+    refused(save_checkpoint(tmp_path / "a.ckpt", weights), name, "another form than dense real numbers")
+
+
+def test_an_alias_of_another_kind_is_only_reported(weights, tmp_path):
+    name = f"{LANDMARK_NET}pretrain_net.features.0.0.weight"
+    weights[name] = weights[name].to(torch.int64)
+    target = tmp_path / "out.safetensors"
+    (surprise,) = convert_released(save_checkpoint(tmp_path / "a.ckpt", weights), target, half=True).surprises
+    assert "features.0.0.weight" in surprise
+
+
+def test_names_that_are_numbers_are_refused(tmp_path):
+    refused(save_checkpoint(tmp_path / "a.ckpt", {}, state_dict={3: torch.ones(2)}), "calls a tensor 3")
+
+
+def test_files_of_other_kinds_are_refused(tmp_path):
+    save_file({"weight": torch.ones(2)}, tmp_path / "a.ckpt")
+    refused(tmp_path / "a.ckpt", "a.ckpt is a safetensors file", "needs no conversion")
+    torch.save({"weight": torch.ones(2)}, tmp_path / "b.ckpt", _use_new_zipfile_serialization=False)
+    refused(tmp_path / "b.ckpt", "b.ckpt is not a checkpoint of PyTorch 1.6 or newer")
+
+
 def test_a_checkpoint_of_another_net_is_refused(tmp_path):
     refused(save_checkpoint(tmp_path / "a.ckpt", {}, state_dict={"layer.weight": torch.zeros(2)}), "no EMA weights")
 
@@ -178,6 +214,8 @@ def test_a_target_that_cannot_be_written_is_left_as_it_was(weights, tmp_path):
     (tmp_path / "out.safetensors").mkdir()
     with one_sentence("out.safetensors", "folder"):
         convert_released(save_checkpoint(tmp_path / "a.ckpt", weights), tmp_path / "out.safetensors", half=True)
+    assert (tmp_path / "out.safetensors").is_dir()
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "a.ckpt", tmp_path / "out.safetensors"]
 
 
 def test_the_published_config_survives_its_json():

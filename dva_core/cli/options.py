@@ -81,7 +81,7 @@ def chosen_detector(options: argparse.Namespace, model: Any) -> Any:
 
 
 def chosen_track(options: argparse.Namespace, progress: Progress) -> tuple[Any, tuple[int, ...]]:
-    """The face followed by the points given, through `options.source`, and where new shots begin; None without points."""
+    """The face followed by the points of `options.source`, and where new shots begin; None without points."""
     if not options.points:
         return None, ()
     from ..footage import find_face_by_points

@@ -6,8 +6,6 @@ The landmark net is that of Wang et al. 2019, of which facexlib's own read-out n
 from __future__ import annotations
 
 import warnings
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +19,8 @@ from ..encoders import FaceDetector, Faces
 from ..errors import DvaError
 from ..faces.alignment import crop_faces
 from ..libraries import library
-from ..weights.lightning import read_state_dict
+from ..weights.checkpoint import read_state_dict
+from ..weights.misfits import first_misfit
 from .conversion import faces_from_points, points_68_from_98
 
 DETECTION_SIZE = 640  # larger frames are looked at with their longest side at this many pixels
@@ -32,6 +31,7 @@ FACES_AT_ONCE = 8  # more would cost gigabytes where there is a crowd
 # training (0.8 of 0.8 (width + height), the box enlarged by a twentieth).
 SQUARE_PER_BOX = 0.8 * 1.6 * 1.05
 _LIBRARY_FOR = "facexlib's detectors"
+_PARALLEL = "module."  # what training on several GPUs puts before every name
 _BACKBONES = {"body.conv1.weight": "resnet50", "body.stage1.0.0.weight": "mobile0.25"}  # by a name only it has
 
 
@@ -67,10 +67,10 @@ def load_facexlib(detector: Path, alignment: Path, device: str | torch.device = 
     Raises DvaError when a file is missing, damaged or of another net, or facexlib is not installed.
     """
     device = torch.device(device)
-    weights = _read(Path(detector))
+    weights = read_state_dict(detector, strip=_PARALLEL)
     backbone = next((name for key, name in _BACKBONES.items() if key in weights), None)
     if backbone is None:
-        raise _of_another_net(detector, "RetinaFace", "detection_Resnet50_Final.pth")
+        raise _of_another_net(detector, "RetinaFace", "detection_Resnet50_Final.pth", "no backbone that is known")
     networks = library("facexlib.detection.retinaface", _LIBRARY_FOR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it asks torchvision for a bare ResNet with words of old
@@ -79,7 +79,7 @@ def load_facexlib(detector: Path, alignment: Path, device: str | torch.device = 
 
     with torch.device("meta"):  # 50 million weights that are replaced at once need not be drawn by chance
         fan = library("facexlib.alignment.awing_arch", _LIBRARY_FOR).FAN(HOURGLASSES, num_landmarks=LANDMARKS)
-    _fill(fan, _read(Path(alignment)), alignment, "FAN", "alignment_WFLW_4HG.pth")
+    _fill(fan, read_state_dict(alignment, strip=_PARALLEL), alignment, "FAN", "alignment_WFLW_4HG.pth")
     return FacexlibDetector(retinaface.to(device), fan.to(device))
 
 
@@ -87,17 +87,26 @@ def _boxes(net: nn.Module, frames: Tensor) -> list[tuple[np.ndarray, np.ndarray]
     """Frames uint8 [B,H,W,3] -> for each its boxes f64 [K,4] in pixels and scores [K]."""
     utils = library("facexlib.detection.retinaface_utils", _LIBRARY_FOR)
     height, width = frames.shape[1:3]
-    pictures = rearrange(frames.to(net.mean_tensor.device).flip(-1), "b h w bgr -> b bgr h w").float()
-    scale = DETECTION_SIZE / max(height, width)
-    if scale < 1:
-        inner = max(1, round(height * scale)), max(1, round(width * scale))
-        pictures = F.interpolate(pictures, size=inner, mode="bilinear", antialias=True, align_corners=False)
+    pictures = torch.cat([_seen(frame, net.mean_tensor.device) for frame in frames])
     offsets, scores, _ = net(pictures - net.mean_tensor)
     anchors = utils.PriorBox(net.cfg, image_size=pictures.shape[2:]).forward().to(offsets.device)
     fractions = utils.batched_decode(offsets, anchors[None], net.cfg["variance"])
     # Fractions count from the frame's edge; half a pixel less makes the top-left pixel's centre the origin.
     boxes = fractions.double().cpu() * torch.tensor([width, height, width, height]) - 0.5
     return [_distinct(box, score) for box, score in zip(boxes, scores[..., 1].double().cpu(), strict=True)]
+
+
+def _seen(frame: Tensor, device: torch.device) -> Tensor:
+    """A frame uint8 [H,W,3] RGB as the detector looks at it, f32 [1,3,h,w] BGR, shrunk if it is large.
+
+    One at a time: as floating-point numbers, a batch of large frames would cost gigabytes.
+    """
+    picture = rearrange(frame.to(device).flip(-1), "h w bgr -> 1 bgr h w").float()
+    scale = DETECTION_SIZE / max(picture.shape[2:])
+    if scale >= 1:
+        return picture
+    inner = [max(1, round(side * scale)) for side in picture.shape[2:]]
+    return F.interpolate(picture, size=inner, mode="bilinear", antialias=True, align_corners=False)
 
 
 def _distinct(boxes: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -159,32 +168,15 @@ def _vertex(before: Tensor, middle: Tensor, after: Tensor) -> Tensor:
     return ((after - before) / (2 * bend)).clamp(-0.5, 0.5)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .pth file by the names that the net itself gives them."""
-    if not path.is_file():
-        raise DvaError(f"There is no file {path}; get it from facexlib's releases, or name the one you have.")
-    if zipfile.is_zipfile(path):
-        return _own_names(read_state_dict(path))
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a truncated archive, text and a foreign pickle raise has no base in common
-        raise DvaError(f"{path} is damaged, or holds more than PyTorch weights; get it again.") from error
-    content = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    return _own_names(content)
-
-
-def _own_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the "module." that training on several GPUs puts before every name."""
-    return {str(name).removeprefix("module."): value for name, value in weights.items()}
-
-
 def _fill(net: nn.Module, weights: dict[str, Tensor], path: Path, kind: str, example: str) -> None:
-    try:
-        net.load_state_dict(weights, assign=True)
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise _of_another_net(path, kind, example) from error
+    expected = net.state_dict()
+    # Before PyTorch 0.4.1 norms did not count their batches, which matters only to training.
+    counts = {n: torch.zeros((), dtype=torch.int64) for n in expected if n.endswith(".num_batches_tracked")}
+    if misfit := first_misfit(expected, counts | weights):
+        raise _of_another_net(path, kind, example, misfit)
+    net.load_state_dict(counts | weights, assign=True)
     net.float().eval().requires_grad_(False)
 
 
-def _of_another_net(path: Path, kind: str, example: str) -> DvaError:
-    return DvaError(f"{path} does not hold the weights of facexlib's {kind}; give its {example}.")
+def _of_another_net(path: Path, kind: str, example: str, misfit: str) -> DvaError:
+    return DvaError(f"{path} does not hold the weights of facexlib's {kind} ({misfit}); give its {example}.")

@@ -3,8 +3,9 @@
 The engine asks for no more than the protocols below, so a bundle may carry the small demo nets or others.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -71,13 +72,15 @@ _LATE_KINDS = {
 }
 
 
-def build_encoder(config: dict) -> nn.Module:
+def build_encoder(config: Mapping[str, Any]) -> nn.Module:
     """The net that a config such as {"kind": "demo-resnet", "width": 64} names, with untrained weights.
 
     Raises DvaError when the kind is not known or its settings do not fit it.
     """
-    settings = dict(config)
-    kind = settings.pop("kind", None)
+    kind = config.get("kind") if isinstance(config, Mapping) else config
+    if not isinstance(kind, str):
+        raise DvaError(f'An encoder is described as {{"kind": ..., settings}}, and not with the kind {kind!r:.80}.')
+    settings = {name: value for name, value in config.items() if name != "kind"}
     if kind in _LATE_KINDS:
         module, name = _LATE_KINDS[kind]
         net = getattr(import_module(f".{module}", __package__), name)

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import difflib
 import json
-import pickle
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import DvaError
+from ..errors import DvaError, first_line
 from ..libraries import library
+from ..weights.checkpoint import container, read_state_dict
+from ..weights.misfits import first_misfit
 from .torchscript import torchscript_tensors
 
 _LIBRARIES_FOR = "CLIP's features of pictures and texts"
@@ -30,6 +31,8 @@ _LIBRARIES_FOR = "CLIP's features of pictures and texts"
 _OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
 # What CLIP is trained with to weigh similarities; features do not need it.
 _TEMPERATURE = {"logit_scale", "logit_bias"}
+# What a config may ask of its tokenizer. The rest goes on to transformers, where some settings run a folder's Python.
+_TOKENIZER_SETTINGS = {"clean", "strip_sep_token", "language", "reduction_mask"}
 
 
 class Clip(nn.Module):
@@ -90,43 +93,49 @@ def load_clip(name: str | Path, checkpoint: str | Path, device: torch.device | s
     one does not say so; name its architecture with "-quickgelu" ("ViT-B-16-quickgelu"). Files are told apart by what
     they hold; nothing in them is run.
 
-    Raises DvaError when the architecture is unknown, its config is broken or needs files that are not on this disk, or
-    the checkpoint is missing, damaged, no checkpoint, of another architecture, or asks for anything but tensors.
+    Raises DvaError when the architecture is unknown, its config is broken, needs files that are not on this disk or
+    would run code, or the checkpoint is missing, damaged, no checkpoint, of another architecture, or asks for anything
+    but tensors.
     """
     architecture = _architecture(name)
     weights = _weights(Path(checkpoint))
     from_openai = weights.keys() >= _OPENAI_MARKS
-    clip = _built(architecture, quick_gelu=from_openai)
-    if "positional_embedding" in weights and not hasattr(clip.model, "positional_embedding"):
+    # Held against the file before memory is spent. It is then made once more, because a model in meta memory lacks the
+    # masks that no file holds.
+    with torch.device("meta"):
+        outline = _built(architecture, from_openai)
+    if "positional_embedding" in weights and not hasattr(outline, "positional_embedding"):
         # The text tower used to be the model itself; in some architectures it became a part of it.
         weights = library("open_clip.model", _LIBRARIES_FOR).convert_to_custom_text_state_dict(weights)
-    asked = {key: tensor for key, tensor in clip.model.state_dict().items() if key not in _TEMPERATURE}
+    asked = {key: tensor for key, tensor in outline.state_dict().items() if key not in _TEMPERATURE}
     # Archives mix weights with tensors that are none, such as the marks and masks.
     found = {key: weights[key] for key in weights if key in asked or not (from_openai or key in _TEMPERATURE)}
-    if misfit := _first_misfit(asked, found):
+    if misfit := first_misfit(asked, found):
         raise DvaError(
-            f"{checkpoint} holds the weights of another architecture than {architecture.name}: {misfit}; "
-            f"name the architecture that the file was made for."
+            f"{checkpoint} does not hold the weights of {architecture.name} ({misfit}); name the architecture that the "
+            f"file was made for."
         )
-    clip.model.load_state_dict(found, strict=False)
-    return clip.to(device)
+    model = _built(architecture, from_openai)
+    model.load_state_dict(found, strict=False)
+    return Clip(model, _tokenizer(architecture), architecture.mean, architecture.std).to(device)
 
 
 @dataclass(frozen=True)
 class _Architecture:
-    """A config of open_clip's kind, and the mean and std its pictures are normalised by."""
+    """A config of open_clip's kind without downloads, and the mean and std [3] its pictures are normalised by."""
 
     name: str
     config: dict[str, Any]
-    colours: dict[str, Any]
+    mean: Sequence[float]
+    std: Sequence[float]
 
 
 def _architecture(name: str | Path) -> _Architecture:
     open_clip = library("open_clip", _LIBRARIES_FOR)
-    colours = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
     if str(name).endswith(".json"):
         config, own = _model_and_preparing(Path(name))
-        return _Architecture(str(name), config, colours | own)
+        return _checked(_Architecture(str(name), config, own.get("mean", mean), own.get("std", std)))
     name = str(name).replace("/", "-")
     # Asked first, because open_clip would look for some other names on the net.
     if name not in open_clip.list_models():
@@ -138,17 +147,12 @@ def _architecture(name: str | Path) -> _Architecture:
     published = [open_clip.get_pretrained_cfg(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name)]
     shared = {(weights["mean"], weights["std"]) for weights in published if weights.get("mean")}
     if len(shared) == 1:
-        colours["mean"], colours["std"] = shared.pop()
-    return _Architecture(name, open_clip.get_model_config(name), colours)
+        mean, std = shared.pop()
+    return _checked(_Architecture(name, open_clip.get_model_config(name), mean, std))
 
 
 def _model_and_preparing(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DvaError(f"The config {path} cannot be read ({error.strerror or error}).") from error
-    except ValueError as error:
-        raise DvaError(f"The config {path} is broken JSON ({error}); make or copy it again.") from error
+    found = _json(path)
     whole = found if isinstance(found, dict) else {}
     model, preparing = whole.get("model_cfg", whole), whole.get("preprocess_cfg", {})
     for field, kind in (("embed_dim", int), ("vision_cfg", dict), ("text_cfg", dict)):
@@ -157,35 +161,22 @@ def _model_and_preparing(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return model, preparing
 
 
-def _built(architecture: _Architecture, quick_gelu: bool) -> Clip:
-    """The model with random weights: what open_clip's create_model and get_tokenizer do, without their downloads."""
-    open_clip = library("open_clip", _LIBRARIES_FOR)
-    config = dict(architecture.config)
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DvaError(f"The config {path} cannot be read ({error.strerror or error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise DvaError(f"The config {path} is broken JSON ({first_line(error)}); make or copy it again.") from error
+
+
+def _checked(architecture: _Architecture) -> _Architecture:
+    """The architecture with nothing to download, if it needs nothing that is elsewhere, runs no code and can see."""
+    name, config = architecture.name, architecture.config
     vision = config["vision_cfg"] | {"timm_model_pretrained": False}
     text = config["text_cfg"] | {"hf_model_pretrained": False}
-    _refuse_what_is_elsewhere(architecture.name, vision, text)
-    config |= {"vision_cfg": vision, "text_cfg": text} | ({"quick_gelu": True} if quick_gelu else {})
-    kind = open_clip.CLIP
-    if config.pop("custom_text", False) or "hf_model_name" in text:
-        kind = open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP
-    try:
-        context = {"context_length": text.get("context_length", 77), **text.get("tokenizer_kwargs", {})}
-        if folder := text.get("hf_tokenizer_name"):
-            context |= {"tokenizer_mode": text.get("tokenizer_mode"), "local_files_only": True}
-            tokenizer = open_clip.tokenizer.HFTokenizer(folder, **context)
-        else:
-            tokenizer = open_clip.SimpleTokenizer(**context)
-        return Clip(kind(**config), tokenizer, architecture.colours["mean"], architecture.colours["std"])
-    except Exception as error:  # a config can be wrong in any of a hundred places, each with an error of its own
-        raise DvaError(
-            f"open_clip cannot build {architecture.name} from its config "
-            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); correct it, or install what it asks for."
-        ) from error
-
-
-def _refuse_what_is_elsewhere(name: str, vision: Mapping[str, Any], text: Mapping[str, Any]) -> None:
-    wanted = [text.get("hf_model_name"), text.get("hf_tokenizer_name")]
-    absent = [str(folder) for folder in wanted if folder and not Path(str(folder)).is_dir()]
+    folders = [str(folder) for folder in (text.get("hf_model_name"), text.get("hf_tokenizer_name")) if folder]
+    absent = [folder for folder in folders if not Path(folder).is_dir()]
     if ":" in (timm := str(vision.get("timm_model_name"))):
         absent.append(timm)
     if absent:
@@ -193,50 +184,67 @@ def _refuse_what_is_elsewhere(name: str, vision: Mapping[str, Any], text: Mappin
             f"{name} needs {absent[0]} from Hugging Face, which is no folder on this disk, and nothing is downloaded; "
             f"write the folder that holds it into a config .json, or take an architecture without it, such as ViT-B-16."
         )
+    _refuse_code(name, text, folders)
+    for colours in (architecture.mean, architecture.std):
+        if not _is_colour(colours):
+            raise DvaError(f"The config {name} normalises pictures by {colours!r:.80}, which are not three numbers.")
+    if min(architecture.std) <= 0:
+        raise DvaError(f"The config {name} divides pictures by {architecture.std!r:.80}; std must be above 0.")
+    return replace(architecture, config=config | {"vision_cfg": vision, "text_cfg": text})
+
+
+def _refuse_code(name: str, text: Mapping[str, Any], folders: Sequence[str]) -> None:
+    settings = text.get("tokenizer_kwargs", {})
+    foreign = sorted(set(settings) - _TOKENIZER_SETTINGS) if isinstance(settings, dict) else ["no settings"]
+    if foreign:
+        raise DvaError(
+            f"{name} gives its tokenizer {foreign[0]!r:.80}, and nothing but {', '.join(sorted(_TOKENIZER_SETTINGS))} "
+            f"is passed on, because other settings can run code; take it out of tokenizer_kwargs."
+        )
+    for path in (Path(folder, file) for folder in folders for file in ("config.json", "tokenizer_config.json")):
+        # transformers would ask at the keyboard whether to run it; for a tower it cannot be told not to.
+        if path.is_file() and "auto_map" in str(_json(path)):
+            raise DvaError(f"{path} asks for Python code that comes with it (auto_map), and none is run; use another.")
+
+
+def _is_colour(numbers: Any) -> bool:
+    plain = isinstance(numbers, (list, tuple)) and all(type(number) in (int, float) for number in numbers)
+    return plain and len(numbers) == 3 and all(math.isfinite(number) for number in numbers)
+
+
+def _built(architecture: _Architecture, quick_gelu: bool) -> nn.Module:
+    """The model with random weights: what open_clip's create_model does, without its downloads."""
+    open_clip = library("open_clip", _LIBRARIES_FOR)
+    config = architecture.config | ({"quick_gelu": True} if quick_gelu else {})
+    kind = open_clip.CLIP
+    if config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]:
+        kind = open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP
+    with _told(architecture.name):
+        return kind(**config)
+
+
+def _tokenizer(architecture: _Architecture) -> Callable[..., Tensor]:
+    """What open_clip's get_tokenizer gives, without its downloads."""
+    tokenizers = library("open_clip.tokenizer", _LIBRARIES_FOR)
+    text = architecture.config["text_cfg"]
+    settings = {"context_length": text.get("context_length", 77), **text.get("tokenizer_kwargs", {})}
+    with _told(architecture.name):
+        if folder := text.get("hf_tokenizer_name"):
+            settings |= {"tokenizer_mode": text.get("tokenizer_mode")}
+            return tokenizers.HFTokenizer(folder, **settings, local_files_only=True, trust_remote_code=False)
+        return tokenizers.SimpleTokenizer(**settings)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a config can be wrong in any of a hundred places, each with an error of its own
+        raise DvaError(
+            f"open_clip cannot build {name} from its config ({type(error).__name__}: {first_line(error)}); correct it, "
+            f"or install what it asks for."
+        ) from error
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise DvaError(f"There is no file {path} to read CLIP's weights from.")
-    try:
-        found = _read(path)
-    except PermissionError as error:
-        raise DvaError(f"{path} cannot be read ({error.strerror}).") from error
-    except pickle.UnpicklingError as error:
-        raise DvaError(
-            f"{path} asks for more than tensors, which could run any program, or is damaged, and was not loaded; "
-            f"get it from a source you trust, as .safetensors if there is one."
-        ) from error
-    except Exception as error:  # damage can show itself anywhere in the three formats
-        raise DvaError(f"{path} is damaged ({type(error).__name__}); make or copy it again.") from error
-    if isinstance(found, dict):
-        found = found.get("state_dict", found)  # what open_clip writes while it trains holds the optimizer as well
-    by_name = isinstance(found, dict) and all(isinstance(k, str) and isinstance(t, Tensor) for k, t in found.items())
-    if not by_name or not found:
-        raise DvaError(
-            f"{path} holds no weights by name but something else, such as a web page saved in their place; "
-            f"give a checkpoint of open_clip or an archive of OpenAI."
-        )
-    return {key.removeprefix("module."): tensor for key, tensor in found.items()}
-
-
-def _read(path: Path) -> Any:
-    with path.open("rb") as file:
-        start = file.read(9)
-    if start[8:] == b"{":
-        return load_file(path)
-    if start.startswith(b"PK"):
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.endswith("/constants.pkl") for entry in archive.namelist()):
-                return torchscript_tensors(archive)
-    pickled = start.startswith((b"PK", b"\x80"))  # zipped, or bare as before PyTorch 1.6
-    return torch.load(path, map_location="cpu", weights_only=True) if pickled else None
-
-
-def _first_misfit(asked: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    for key, tensor in asked.items():
-        if key not in found:
-            return f"the file has no {key}"
-        if found[key].shape != tensor.shape:
-            return f"{key} has the shape {list(found[key].shape)} in the file and {list(tensor.shape)} in the model"
-    return next((f"the model has no {key}" for key in found if key not in asked), None)
+    return torchscript_tensors(path) if container(path) == "torchscript" else read_state_dict(path, strip="module.")

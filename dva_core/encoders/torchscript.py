@@ -5,21 +5,33 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
+from ..errors import DvaError, first_line
 
-def torchscript_tensors(archive: zipfile.ZipFile) -> dict[str, Tensor]:
+
+def torchscript_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a program by name, under the names of its modules joined with dots.
 
-    Raises pickle.UnpicklingError when the program names anything but modules and tensors, and other errors when it is
-    damaged.
+    `path` is one that `weights.checkpoint.container` calls "torchscript". Raises DvaError when it is damaged, or names
+    anything but modules and tensors.
     """
-    (pickled,) = [entry for entry in archive.namelist() if entry.endswith("/data.pkl")]
-    with archive.open(pickled) as file:
-        return _tensors_within(_TensorsOnly(file, archive, pickled.removesuffix(".pkl")).load())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (pickled,) = [entry for entry in archive.namelist() if entry.endswith("/data.pkl")]
+            with archive.open(pickled) as file:
+                return _tensors_within(_TensorsOnly(file, archive, pickled.removesuffix(".pkl")).load())
+    except pickle.UnpicklingError as error:
+        raise DvaError(
+            f"{path} is damaged or asks for more than weights, which could do harm; nothing of it was run, so fetch "
+            "it again from where it was published."
+        ) from error
+    except Exception as error:  # damage can show itself anywhere in a pickle
+        raise DvaError(f"{path} is damaged ({first_line(error)}); fetch it again.") from error
 
 
 class _TorchScriptModule:
@@ -42,6 +54,7 @@ class _TensorsOnly(pickle.Unpickler):
     def __init__(self, file: BinaryIO, archive: zipfile.ZipFile, data: str) -> None:
         super().__init__(file)
         self._archive, self._data = archive, data
+        self._storages: dict[str, bytearray] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
@@ -54,7 +67,9 @@ class _TensorsOnly(pickle.Unpickler):
 
     def persistent_load(self, pid: tuple[str, torch.dtype, str, str, int]) -> Tensor:
         _, dtype, key, _, _ = pid
-        return torch.frombuffer(bytearray(self._archive.read(f"{self._data}/{key}")), dtype=dtype)
+        if key not in self._storages:  # many tensors may lie in one storage
+            self._storages[key] = bytearray(self._archive.read(f"{self._data}/{key}"))
+        return torch.frombuffer(self._storages[key], dtype=dtype)
 
 
 def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:

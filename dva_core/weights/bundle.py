@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from .. import tensorfile
 from ..autoencoder import DiffusionVideoAutoencoder, ModelConfig
-from ..errors import DvaError
+from ..errors import DvaError, first_line
 from . import places
+from .misfits import first_misfit
 from .registry import PUBLISHED_BUNDLE
 
 KIND = "a model bundle"
 SHIPPED = Path(__file__).parent
+# How far the directions of attributes reach may be unknown, which is told by what is no number.
 REACH = ("attributes.midpoint", "attributes.half_distance", "attributes.strength")
 
 
@@ -63,10 +66,8 @@ def load_model(
     header, tensors = tensorfile.read(path, KIND)
     if not isinstance(header.get("config"), dict):
         raise DvaError(f"{path} holds no model config; make the bundle again.")
-    # Weights that are replaced at once need no memory, and no minute to be drawn by chance.
-    with torch.device("meta"):
-        model = DiffusionVideoAutoencoder(ModelConfig.from_json(header["config"]))
-    misfit = first_misfit(model.state_dict(), tensors)
+    model = _unfilled(path, ModelConfig.from_json(header["config"]))
+    misfit = first_misfit(model.state_dict(), tensors, unbounded=REACH)
     if misfit:
         raise DvaError(f"The tensors in {path} do not fit its own config ({misfit}); make the bundle again.")
     model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}, assign=True)
@@ -74,40 +75,37 @@ def load_model(
     return model.to(device).eval().requires_grad_(False)
 
 
-def first_misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """What is wrong with tensors that should have these names, shapes and kinds, in a few words; "" when they fit.
-
-    Half precision will do for float32. Where numbers are expected they must be finite, but for the reach of attribute
-    directions, which may be unknown.
-    """
-    for name, wanted in expected.items():
-        tensor = found.get(name)
-        if tensor is None:
-            missing = len(expected.keys() - found.keys())
-            return f"{name} is missing" + (f", and {missing - 1} others" if missing > 1 else "")
-        if tensor.shape != wanted.shape:
-            return f"{name} is {list(tensor.shape)}, not {list(wanted.shape)}"
-        if tensor.dtype != wanted.dtype and (tensor.dtype, wanted.dtype) != (torch.float16, torch.float32):
-            return f"{name} is {_plain(tensor.dtype)}, not {_plain(wanted.dtype)}"
-        if tensor.is_floating_point() and name not in REACH and not tensor.isfinite().all():
-            return f"{name} holds numbers that are not finite"
-    unknown = sorted(found.keys() - expected.keys())
-    return f"{unknown[0]} is not part of the model" if unknown else ""
-
-
 def about_model(name_or_path: str | Path = "demo") -> dict[str, Any]:
     """What a bundle says of itself: "config", "summary" of its training, "licence", "provenance"."""
     return tensorfile.read(_bundle_path(name_or_path), KIND)[0]
 
 
+def _unfilled(path: Path, config: ModelConfig) -> DiffusionVideoAutoencoder:
+    """The model of a bundle's config without memory for its weights, which are put in place at once."""
+    try:
+        with torch.device("meta"):
+            return DiffusionVideoAutoencoder(config)
+    except DvaError:
+        raise
+    except Exception as error:  # a config can be wrong in any of a hundred places, each with an error of its own
+        raise DvaError(
+            f"No model can be built from the config in {path} ({first_line(error)}); make the bundle again."
+        ) from error
+
+
 def _bundle_path(name_or_path: str | Path) -> Path:
     shipped = SHIPPED / f"{name_or_path}.safetensors"
-    if shipped.parent == SHIPPED and shipped.is_file():
+    # os.path.isfile, unlike Path.is_file, does not fail where no file can have such a name.
+    if shipped.parent == SHIPPED and os.path.isfile(shipped):
         return shipped
     path = Path(name_or_path)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
-    if found := places.bundle_path(str(name_or_path)):
+    try:
+        found = places.bundle_path(str(name_or_path))
+    except OSError as error:
+        raise DvaError(f"There is no model {name_or_path!s:.80}… ({error.strerror}).") from error
+    if found:
         return found
     if path.stem == PUBLISHED_BUNDLE:
         raise DvaError(places.how_to_get_published())
@@ -116,7 +114,3 @@ def _bundle_path(name_or_path: str | Path) -> Path:
         f"There is no model {name_or_path}; give the path of a bundle, the name of one in "
         f"{places.models_folder() / 'dva'}, or a shipped name ({names})."
     )
-
-
-def _plain(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -21,8 +21,9 @@ from ..editing.attributes import CELEBA_ATTRIBUTES, AttributeDirections
 from ..errors import DvaError
 from ..unet import UNetConfig
 from ..values import IDENTITY_FEATURES
-from .bundle import first_misfit, in_half, write_bundle
-from .lightning import read_state_dict
+from .bundle import REACH, in_half, write_bundle
+from .checkpoint import container, read_state_dict
+from .misfits import first_misfit
 
 PUBLISHED = ModelConfig(
     name="diffusion-video-autoencoder",
@@ -85,7 +86,7 @@ def convert_released(
     """
     if Path(target).is_dir():
         raise DvaError(f"{target} is a folder; give the name of the file to write, such as {target}/dva.safetensors.")
-    state = read_state_dict(checkpoint)
+    state = _published(checkpoint)
     ema = {name.removeprefix(EMA): tensor for name, tensor in state.items() if name.startswith(EMA)}
     if not ema:
         raise DvaError(
@@ -97,13 +98,13 @@ def convert_released(
         expected = DiffusionVideoAutoencoder(PUBLISHED).state_dict()
     extra = sorted(tensors.keys() - expected.keys())
     surprises = [f"{len(extra)} unknown weights were left out, such as {extra[0]}."] if extra else []
-    surprises += _altered_aliases(ema, aliased) + _other_tensors(state)
     tensors = {name: tensor for name, tensor in tensors.items() if name in expected}
     table, bias = _directions(classifier)
     tensors |= {f"attributes.{name}": tensor for name, tensor in table.state_dict().items()}
-    misfit = first_misfit(expected, tensors)
+    misfit = first_misfit(expected, tensors, unbounded=REACH)
     if misfit:
         raise DvaError(f"{checkpoint} is not the published model: {misfit}.")
+    surprises += _altered_aliases(ema, aliased) + _other_tensors(state)
     tensors, errors = _halved(tensors) if half else (tensors, {})
     summary = {"steps": 1_000_000, "classifier_bias": bias, "half_precision": half}
     write_bundle(target, PUBLISHED, tensors, summary, LICENCE, PROVENANCE)
@@ -123,6 +124,18 @@ def sort_weights(ema: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[st
     return {_room(name): ema[name] for name in sorted(kept)}, aliased, dead
 
 
+def _published(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a file that must be made as the published ones are."""
+    kind = container(path)
+    if kind == "safetensors":
+        raise DvaError(f"{path} is a safetensors file, not a PyTorch checkpoint; a bundle needs no conversion.")
+    if kind == "pickle":
+        raise DvaError(
+            f"{path} is not a checkpoint of PyTorch 1.6 or newer (those are zip archives); fetch the published file."
+        )
+    return read_state_dict(path)
+
+
 def _room(name: str) -> str:
     prefix = next(prefix for prefix in ROOMS if name.startswith(prefix))
     return ROOMS[prefix] + name.removeprefix(prefix)
@@ -136,9 +149,7 @@ def _altered_aliases(ema: Mapping[str, Tensor], aliased: tuple[str, ...]) -> lis
 
 
 def _same(tensor: Tensor, original: Tensor | None) -> bool:
-    if original is None:
-        return False
-    return tensor.data_ptr() == original.data_ptr() or torch.equal(tensor, original)
+    return original is not None and tensor.dtype == original.dtype and torch.equal(tensor, original)
 
 
 def _other_tensors(state: Mapping[str, Tensor]) -> list[str]:
@@ -151,7 +162,7 @@ def _directions(path: str | Path | None) -> tuple[AttributeDirections, list[floa
     table = AttributeDirections()
     if path is None:
         return table, []
-    state = read_state_dict(path)
+    state = _published(path)
     expected = {name: torch.empty(shape, device="meta") for name, shape in CLASSIFIER.items()}
     misfit = first_misfit(expected, {name: t for name, t in state.items() if name not in CLASSIFIER_UNUSED})
     if misfit:
