@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -140,6 +141,7 @@ def test_files_are_found_where_other_node_packs_and_the_libraries_keep_them(tmp_
 def test_facexlibs_own_folder_is_found_without_importing_it(tmp_path, monkeypatch):
     put(tmp_path / "facexlib/__init__.py", b"raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "facexlib", raising=False)
     inside = put(tmp_path / "facexlib/weights/detection_Resnet50_Final.pth")
     assert places.find(DETECTOR) == inside
 

@@ -19,6 +19,7 @@ from .registry import PUBLISHED_BUNDLE
 
 KIND = "a model bundle"
 SHIPPED = Path(__file__).parent
+SHIPPED_MODELS = ("demo",)
 # How far the directions of attributes reach may be unknown, which is told by what is no number.
 REACH = ("attributes.midpoint", "attributes.half_distance", "attributes.strength")
 
@@ -62,7 +63,7 @@ def load_model(
     the precision of the noise estimator, where time and memory go; the small nets stay float32. DvaError when there is
     no such bundle or its parts do not fit.
     """
-    path = _bundle_path(name_or_path)
+    path = bundle_file(name_or_path)
     header, tensors = tensorfile.read(path, KIND)
     if not isinstance(header.get("config"), dict):
         raise DvaError(f"{path} holds no model config; make the bundle again.")
@@ -77,7 +78,29 @@ def load_model(
 
 def about_model(name_or_path: str | Path = "demo") -> dict[str, Any]:
     """What a bundle says of itself: "config", "summary" of its training, "licence", "provenance"."""
-    return tensorfile.read(_bundle_path(name_or_path), KIND)[0]
+    return tensorfile.read(bundle_file(name_or_path), KIND)[0]
+
+
+def bundle_file(name_or_path: str | Path) -> Path:
+    """Where the bundle of that name or path lies, as `load_model` looks for it. Raises DvaError when there is none."""
+    if str(name_or_path) in SHIPPED_MODELS:
+        return SHIPPED / f"{name_or_path}.safetensors"
+    path = Path(name_or_path)
+    # Unlike Path.is_file it does not fail where no file can have such a name.
+    if os.path.isfile(path):
+        return path
+    try:
+        found = places.bundle_path(str(name_or_path))
+    except OSError as error:
+        raise DvaError(f"There is no model {name_or_path!s:.80}… ({error.strerror}).") from error
+    if found:
+        return found
+    if path.stem == PUBLISHED_BUNDLE:
+        raise DvaError(places.how_to_get_published())
+    raise DvaError(
+        f"There is no model {name_or_path}; give the path of a bundle, the name of one in "
+        f"{places.models_folder() / 'dva'}, or a shipped name ({', '.join(SHIPPED_MODELS)})."
+    )
 
 
 def _unfilled(path: Path, config: ModelConfig) -> DiffusionVideoAutoencoder:
@@ -91,26 +114,3 @@ def _unfilled(path: Path, config: ModelConfig) -> DiffusionVideoAutoencoder:
         raise DvaError(
             f"No model can be built from the config in {path} ({first_line(error)}); make the bundle again."
         ) from error
-
-
-def _bundle_path(name_or_path: str | Path) -> Path:
-    shipped = SHIPPED / f"{name_or_path}.safetensors"
-    # os.path.isfile, unlike Path.is_file, does not fail where no file can have such a name.
-    if shipped.parent == SHIPPED and os.path.isfile(shipped):
-        return shipped
-    path = Path(name_or_path)
-    if os.path.isfile(path):
-        return path
-    try:
-        found = places.bundle_path(str(name_or_path))
-    except OSError as error:
-        raise DvaError(f"There is no model {name_or_path!s:.80}… ({error.strerror}).") from error
-    if found:
-        return found
-    if path.stem == PUBLISHED_BUNDLE:
-        raise DvaError(places.how_to_get_published())
-    names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-    raise DvaError(
-        f"There is no model {name_or_path}; give the path of a bundle, the name of one in "
-        f"{places.models_folder() / 'dva'}, or a shipped name ({names})."
-    )
