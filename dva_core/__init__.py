@@ -10,6 +10,7 @@ _HOMES = {
     "autoencoder": ("DiffusionVideoAutoencoder", "ModelConfig"),
     "editing.attributes": ("CELEBA_ATTRIBUTES", "edit_identity"),
     "editing.sweep": ("sweep_clip",),
+    "editing.text": ("TextEdit", "find_text_shift", "shift_identity"),
     "editing.timeline": ("Curve", "edit_over_time", "read_curve", "strengths_over"),
     "errors": ("Cancelled", "DvaError"),
     "detectors": ("DETECTORS", "load_detector"),
@@ -17,7 +18,7 @@ _HOMES = {
     "pipeline": ("EditResult", "decode_clip", "edit_clip", "edit_video", "encode_clip"),
     "published": ("PublishedResult", "edit_video_as_published"),
     "unet": ("UNet", "UNetConfig"),
-    "values": ("EncodedClip", "FaceTrack", "Identity", "LandmarkCodes", "NoiseMaps"),
+    "values": ("EncodedClip", "FaceTrack", "Identity", "IdentityShift", "LandmarkCodes", "NoiseMaps"),
     "weights.bundle": ("load_model", "save_bundle"),
     "weights.released": ("convert_released",),
 }

@@ -1,7 +1,7 @@
-"""The published classifier-guided edit on one page, quirks and all: for repeating published results.
+"""The published edits on one page, quirks and all: for repeating published results.
 
-Kim et al. 2023, Sec. 3.4, as their released code does it. `pipeline.edit_video` is the same method put right; the
-README lists what differs and why.
+Kim et al. 2023, Sec. 3.4, by a classifier or a text, as their released code does it. `pipeline.edit_video` is the same
+method put right; the README lists what differs and why.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from . import video
 from .autoencoder import DiffusionVideoAutoencoder
 from .diffusion import ddim
 from .editing.attributes import AttributeDirections, edit_identity
+from .editing.text import Shifts
 from .encoders import FaceDetector
 from .faces.published_crop import paste_whole_quad, published_crops
 from .footage import find_unless_known, frames_with_track
-from .pipeline import check_request, solve_clip, timed
+from .pipeline import ShiftsOrSearches, check_request, found_shifts, solve_clip, timed
 from .progress import Cancel, Progress, Watch, never, silent
-from .values import FaceTrack, Identity
+from .values import EncodedClip, FaceTrack, Identity, NoiseMaps
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class PublishedResult:
     """What `edit_video_as_published` found and made.
 
     `crops`: the edited faces within the source's background, float32 [V,3,S,S] in -1..1, for the V frames that have a
-    face, in order. `seconds` is the time that each stage took. `cuts` are the frames that begin a new shot.
+    face, in order. `seconds` is the time that each stage took. `cuts` are the frames that begin a new shot. `shifts`
+    are the text edits, found now or before, with their scales.
     """
 
     track: FaceTrack
@@ -41,6 +43,7 @@ class PublishedResult:
     crops: Tensor
     seconds: Mapping[str, float]
     cuts: tuple[int, ...]
+    shifts: Shifts = ()
 
     @property
     def frames_without_face(self) -> list[int]:
@@ -50,21 +53,22 @@ class PublishedResult:
 
 def edit_video_as_published(
     model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float],
-    steps: int = 100, *, jpeg: bool = False, detector: FaceDetector | None = None, track: FaceTrack | None = None,
-    batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+    steps: int = 100, *, shifts: ShiftsOrSearches = (), jpeg: bool = False, detector: FaceDetector | None = None,
+    track: FaceTrack | None = None, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
 ) -> PublishedResult:  # fmt: skip
     """Edits the person in a video file or folder of pictures as the published code does; writes `target`.
 
     `edits` maps CelebA attribute names to the published scales (its default is 0.3), applied one after the other;
     without any, the result is the published reconstruction. Even scale 0 is an edit: it brings the mean identity to
-    length 1. With `jpeg` the crops pass through a JPEG file first, as published. `detector` and `track` as in
-    `pipeline.edit_video`.
+    length 1. `shifts` are text edits as in `pipeline.edit_video`, added after them; look for them with the settings of
+    `TextEdit.as_published()`. With `jpeg` the crops pass through a JPEG file first, as published. `detector` and
+    `track` as in `pipeline.edit_video`.
     Three things are not as published. The largest face is followed, smoothly within each shot, instead of the first one
     found in each frame. Frames without a face are passed on unchanged; the published code stops there. The source's
     frame rate and sound are kept; the published code writes 20 frames a second and no sound.
     Raises DvaError and Cancelled as `pipeline.edit_video` does.
     """
-    check_request(model, source, target, edits, steps)
+    check_request(model, source, target, edits, steps, shifts=shifts)
     options = {"progress": progress, "cancelled": cancelled}
     seconds: dict[str, float] = {}
     with timed(seconds, "find face"):
@@ -73,13 +77,19 @@ def edit_video_as_published(
         watch = Watch("crop", len(track.valid), **options)
         crops = _read_crops(source, track, model.config.image_size, jpeg, watch)
     with timed(seconds, "encode and invert"):
-        mean = model.encode_identity(crops).mean()
+        identities = model.encode_identity(crops)
+        mean = identities.mean()
         codes = model.encode_landmarks(crops)
         watch = Watch("invert", len(crops) * (steps - 1), **options)
         invert = partial(ddim.invert, faithful=True)
         x_T = solve_clip(invert, model, crops, model.face_latent(mean, codes), steps, batch_size, watch)
+    if shifts:
+        with timed(seconds, "find text edit"):
+            # A search takes no interest in a decode without an edit, which is left out here.
+            noise_maps = NoiseMaps(x_T, steps, "ddim", model.name)
+            shifts = found_shifts(shifts, EncodedClip(crops, identities, codes, noise_maps, unedited=crops))
     with timed(seconds, "edit and decode"):
-        identity = _edited(mean, model.attributes, edits)
+        identity = _edited(mean, model.attributes, edits, shifts)
         watch = Watch("decode", len(crops) * steps, **options)
         decode = partial(ddim.decode, faithful=True)
         decoded = solve_clip(decode, model, x_T, model.face_latent(identity, codes), steps, batch_size, watch)
@@ -88,7 +98,7 @@ def edit_video_as_published(
     with timed(seconds, "paste and write"):
         watch = Watch("paste and write", len(track.valid), **options)
         video.write_video(target, _pasted(source, track, faces, watch), track.frame_rate, audio_from=Path(source))
-    return PublishedResult(track, identity, faces, seconds, cuts)
+    return PublishedResult(track, identity, faces, seconds, cuts, shifts)
 
 
 def _read_crops(source: str | Path, track: FaceTrack, size: int, jpeg: bool, watch: Watch) -> Tensor:
@@ -99,11 +109,15 @@ def _read_crops(source: str | Path, track: FaceTrack, size: int, jpeg: bool, wat
     return torch.cat(crops)
 
 
-def _edited(identity: Identity, directions: AttributeDirections, edits: Mapping[str, float]) -> Identity:
+def _edited(
+    identity: Identity, directions: AttributeDirections, edits: Mapping[str, float], shifts: Shifts
+) -> Identity:  # fmt: skip
     for name, scale in edits.items():
         moved = edit_identity(identity, directions, {name: scale}, move="along")
         # Scale 0 is nothing to `edit_identity`. The published move ends at length 1 even then.
         identity = replace(moved, features=F.normalize(moved.features, dim=-1))
+    for shift, scale in shifts:
+        identity = replace(identity, features=F.normalize(identity.features + scale * shift.features, dim=-1))
     return identity
 
 

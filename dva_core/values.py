@@ -17,6 +17,7 @@ from .errors import DvaError
 LANDMARK_POINTS = 68
 IDENTITY_FEATURES = 512
 LANDMARK_CODE = 102
+NO_SOLVER = "random"
 
 StoredValue = TypeVar("StoredValue", bound="Stored")
 
@@ -80,6 +81,21 @@ class Identity(Stored):
 
 
 @dataclass(frozen=True, eq=False)
+class IdentityShift(Stored):
+    """A move of an identity, found once and good for any clip: features float32 [1,512], to be added to those of an
+    `Identity` of the same model, and a name for people ("face -> face with eyeglasses")."""
+
+    features: Tensor
+    model: str
+    name: str
+
+    def __post_init__(self) -> None:
+        _check_tensor("IdentityShift.features", self.features, (1, IDENTITY_FEATURES))
+        if not self.features.isfinite().all():
+            raise DvaError(f"The shift '{self.name}' holds numbers that are not finite; find it again.")
+
+
+@dataclass(frozen=True, eq=False)
 class LandmarkCodes(Stored):
     """How the face moves: codes float32 [T,102], points 17..67 in fractions of the crop, and their model."""
 
@@ -92,7 +108,10 @@ class LandmarkCodes(Stored):
 
 @dataclass(frozen=True, eq=False)
 class NoiseMaps(Stored):
-    """All the rest: x_T float32 [T,3,S,S], with the steps, solver and model that inverted the crops to it."""
+    """All the rest: x_T float32 [T,3,S,S], with the steps, solver and model that inverted the crops to it.
+
+    The solver of noise that no crops were inverted to is NO_SOLVER.
+    """
 
     x_T: Tensor
     steps: int
@@ -108,7 +127,8 @@ class EncodedClip(Stored):
     """A clip taken apart: crops float32 [T,3,S,S] in -1..1, and for each its landmarks and noise.
 
     `identity` has a row for each frame, or one for the clip. `unedited`: the plain decode of the noise maps with the
-    mean identity, [T,3,S,S] in -1..1; what it lacks of the crops is the detail that few steps lose.
+    mean identity, [T,3,S,S] in -1..1; what it lacks of the crops is the detail that few steps lose. `recombined`: the
+    landmark codes or noise maps are those of another clip (`editing.transfer`), and decode to something else.
     """
 
     crops: Tensor
@@ -116,6 +136,7 @@ class EncodedClip(Stored):
     landmark_codes: LandmarkCodes
     noise_maps: NoiseMaps
     unedited: Tensor
+    recombined: bool = False
 
     def __post_init__(self) -> None:
         _check_tensor("EncodedClip.crops", self.crops, ("T", 3, "S", "S"))
@@ -176,6 +197,6 @@ def _joined(cls: type[StoredValue], plain: dict[str, Any], tensors: dict[str, Te
         elif issubclass(kind, Stored):
             inner = {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
             parts[name] = _joined(kind, plain[name], inner)
-        else:
+        elif name in plain:  # files of before have no fields that came later, and those have defaults
             parts[name] = kind(plain[name])
     return cls(**parts)

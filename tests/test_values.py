@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from dva_core.errors import DvaError
-from dva_core.values import EncodedClip, FaceTrack, Identity, LandmarkCodes, NoiseMaps
+from dva_core.values import EncodedClip, FaceTrack, Identity, IdentityShift, LandmarkCodes, NoiseMaps
 
 
 def face_track() -> FaceTrack:
@@ -51,6 +51,20 @@ def test_an_encoded_clip_survives_its_file(tmp_path):
     assert torch.equal(loaded.landmark_codes.codes, clip.landmark_codes.codes)
     assert torch.equal(loaded.noise_maps.x_T, clip.noise_maps.x_T)
     assert (loaded.noise_maps.steps, loaded.noise_maps.solver, loaded.identity.model) == (20, "ddim", "demo")
+
+
+def test_an_identity_shift_survives_its_file(tmp_path):
+    shift = IdentityShift(torch.randn(1, 512), "demo", "face -> face with a \N{LATIN SMALL LETTER E WITH ACUTE}")
+    shift.save(tmp_path / "shift.safetensors")
+    loaded = IdentityShift.load(tmp_path / "shift.safetensors")
+    assert torch.equal(loaded.features, shift.features)
+    assert (loaded.model, loaded.name) == (shift.model, shift.name)
+
+
+@pytest.mark.parametrize("features", [torch.zeros(2, 512), torch.zeros(1, 512).half(), torch.full((1, 512), torch.nan)])
+def test_an_identity_shift_is_one_finite_row(features):
+    with pytest.raises(DvaError, match=r"shift|IdentityShift"):
+        IdentityShift(features, "demo", "a -> b")
 
 
 def test_the_mean_identity_is_one_row_of_its_own_length():

@@ -19,6 +19,7 @@ from .options import (
     loaded_model,
     positive,
 )
+from .text import add_text, asked_text, check_text, text_report
 
 STEPS, STEPS_AS_PUBLISHED = 20, 100
 INTERPOLATIONS = ("smooth", "linear")
@@ -29,12 +30,13 @@ def add_edit(commands: Any) -> None:
         "edit",
         help="edit the face in a video",
         description="Edit the face in a video file or a folder of pictures. The sound and the frame rate are kept.",
-        epilog="example: dva edit talk.mp4 talk-glasses.mp4 --attribute Eyeglasses --scale 1.0",
+        epilog="examples: dva edit talk.mp4 talk-glasses.mp4 --attribute Eyeglasses --scale 1.0; "
+        'dva edit talk.mp4 talk-hat.mp4 --text "face" "face with a hat"',
     )
     edit.add_argument("source", metavar="IN", type=Path, help="a video file, or a folder of pictures")
     edit.add_argument("target", metavar="OUT", type=Path, help="an .mp4 file, or a folder (without an ending) for PNGs")
     edit.add_argument(
-        "--attribute", metavar="NAME", action="append", required=True,
+        "--attribute", metavar="NAME", action="append", default=[],
         help="CelebA attribute to change; may be given several times (`dva info` lists those of a model)",
     )  # fmt: skip
     edit.add_argument(
@@ -42,6 +44,7 @@ def add_edit(commands: Any) -> None:
         help="how much, once for all attributes or once for each: with the demo model 1 puts it on (default) and -1 "
         "takes it off; with the published model and with --faithful 0.3 is much (and the default)",
     )  # fmt: skip
+    add_text(edit)
     add_preserve(edit)
     edit.add_argument(
         "--curve", metavar="FRAME:S,...",
@@ -75,6 +78,9 @@ def _edit(options: argparse.Namespace) -> None:
         raise DvaError("The published method has neither --preserve nor --curve; leave them out, or --faithful.")
     if options.interpolation and options.curve is None:
         raise DvaError("--interpolation says how a --curve goes; give one, or leave it out.")
+    if options.scale and not options.attribute:
+        raise DvaError("--scale belongs to --attribute; a text edit has --text-scale.")
+    check_text(options)
     check_points(options)
     from ..editing.timeline import read_curve
     from ..evaluation.report import table, write_report
@@ -89,20 +95,22 @@ def _edit(options: argparse.Namespace) -> None:
     published_unit = options.faithful or not model.attributes.reach_known
     edits = _edits(options.attribute, options.scale or [0.3 if published_unit else 1.0])
     steps = options.steps or (STEPS_AS_PUBLISHED if options.faithful else STEPS)
-    check_request(model, options.source, options.target, edits, steps, options.preserve)
-    if options.json:
-        check_writable(options.json)
-    detector = None if options.points else chosen_detector(options, model)
     with progress_bars() as bars:
+        text = asked_text(options, model, bars)
+        check_request(model, options.source, options.target, edits, steps, options.preserve, text.shifts)
+        for path in filter(None, (options.json, options.save_shift)):
+            check_writable(path)
+        detector = None if options.points else chosen_detector(options, model)
         track, cuts = chosen_track(options, bars)
-        found = {"detector": detector, "track": track, "batch_size": options.batch_size, "progress": bars}
+        request = (model, options.source, options.target, edits, steps)
+        found = {
+            "shifts": text.shifts, "detector": detector, "track": track, "batch_size": options.batch_size,
+            "progress": bars,
+        }  # fmt: skip
         if options.faithful:
-            result = edit_video_as_published(
-                model, options.source, options.target, edits, steps, jpeg=options.jpeg, **found
-            )
+            result = edit_video_as_published(*request, jpeg=options.jpeg, **found)
         else:
-            when = {"preserve": options.preserve, "curve": curve}
-            result = edit_video(model, options.source, options.target, edits, steps, **when, **found)
+            result = edit_video(*request, preserve=options.preserve, curve=curve, **found)
     cuts = cuts or result.cuts
     seconds = {stage: round(spent, 2) for stage, spent in result.seconds.items()}
     report = {
@@ -110,6 +118,7 @@ def _edit(options: argparse.Namespace) -> None:
         "target": str(options.target),
         "model": model.name,
         "edits": edits,
+        "text": text_report(options, text, result.shifts),
         "preserve": options.preserve,
         "curve": None if curve is None else {"keys": curve.keys, "interpolation": curve.interpolation},
         "steps": steps,
@@ -126,6 +135,8 @@ def _edit(options: argparse.Namespace) -> None:
         write_report(report, options.json)
     missing = result.frames_without_face
     rows = [(f"seconds, {stage}", spent) for stage, spent in seconds.items()]
+    if text.losses:
+        rows += [("text edit, iterations", len(text.losses)), ("text edit, similarity", text.losses[-1].similarity)]
     print(table([*rows, ("frames", report["frames"]), ("frames without the face, unchanged", len(missing))]))
     if cuts:
         print(f"New shots begin at frames {', '.join(map(str, cuts))}; one person in one of them was edited.")
@@ -133,6 +144,8 @@ def _edit(options: argparse.Namespace) -> None:
 
 
 def _edits(attributes: list[str], scales: list[float]) -> dict[str, float]:
+    if not attributes:
+        return {}
     if len(set(attributes)) < len(attributes):
         raise DvaError("An attribute is named twice; give each --attribute once.")
     if len(scales) == 1:

@@ -10,6 +10,7 @@ from ..errors import DvaError
 from .convert import add_convert
 from .edit import add_edit
 from .measure import add_demo, add_eval, add_info
+from .mix import add_mix
 from .models import add_models
 from .sweep import add_sweep
 from .train import add_train
@@ -39,6 +40,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="dva", description="Edit who is seen in a face video and keep how they move (Kim et al., CVPR 2023)."
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_edit, add_sweep, add_demo, add_info, add_models, add_convert, add_eval, add_train):
+    for add in (add_edit, add_sweep, add_mix, add_demo, add_info, add_models, add_convert, add_eval, add_train):
         add(commands)
     return parser

@@ -26,6 +26,9 @@ NoiseEstimator = Callable[[Tensor, Tensor], Tensor]
 OnStep = Callable[[int, int], None]
 """on_step(done, total), called after each step; what it raises ends the walk."""
 
+Hold = Callable[[Tensor, float], Tensor]
+"""hold(x [B,3,S,S], alpha_bar of x's level) -> the state to go on from, after each step."""
+
 
 @torch.no_grad()
 def invert(
@@ -59,15 +62,17 @@ def decode(
     faithful: bool = False,
     on_step: OnStep | None = None,
     clamp: bool = True,
+    hold: Hold | None = None,
 ) -> Tensor:
     """The picture, float32 [B,3,S,S] in -1..1, that the noise map x_T stands for.
 
-    `clamp` (faithful only) as in `invert`; the default convention clamps the finished picture only.
+    `clamp` (faithful only) as in `invert`; the default convention clamps the finished picture only. `hold` may put a
+    part of each state back to what it should be.
     """
     timesteps = spaced_timesteps(steps)
     levels = _levels(timesteps)
     walk = [(t, b, a) for t, (a, b) in zip(timesteps, pairwise(levels), strict=True)][::-1]
-    x0 = _walked(eps, x_T, walk, faithful and clamp, on_step)
+    x0 = _walked(eps, x_T, walk, faithful and clamp, on_step, hold)
     return x0 if faithful else x0.clamp(-1.0, 1.0)
 
 
@@ -77,13 +82,16 @@ def _levels(timesteps: list[int]) -> list[float]:
 
 
 def _walked(
-    eps: NoiseEstimator, x: Tensor, walk: list[tuple[int, float, float]], clamp: bool, on_step: OnStep | None
-) -> Tensor:
+    eps: NoiseEstimator, x: Tensor, walk: list[tuple[int, float, float]], clamp: bool, on_step: OnStep | None,
+    hold: Hold | None = None,
+) -> Tensor:  # fmt: skip
     """Goes through (step shown to the net, alpha_bar now, alpha_bar next), one evaluation each."""
     x = x.float()
     for done, (t, now, then) in enumerate(walk, start=1):
         noise = eps(x, torch.full((len(x),), t, dtype=torch.int64, device=x.device)).float()
         x = _moved(x, noise, now, then, clamp)
+        if hold is not None:
+            x = hold(x, then)
         if on_step is not None:
             on_step(done, len(walk))
     return x

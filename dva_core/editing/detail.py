@@ -27,7 +27,7 @@ def with_detail(source: Tensor, unedited: Tensor, edited: Tensor) -> Tensor:
     """
     m = change_mask(unedited, edited)
     lost = source - unedited
-    around = _blur(lost * (1 - m), REACH) / (_blur(1 - m, REACH) + 0.02)
+    around = blurred(lost * (1 - m), REACH) / (blurred(1 - m, REACH) + 0.02)
     # The same sum in an order that cancels without rounding when y = y0.
     return (source + (edited - unedited) - m * (lost - around)).clamp(-1, 1)
 
@@ -35,12 +35,12 @@ def with_detail(source: Tensor, unedited: Tensor, edited: Tensor) -> Tensor:
 def change_mask(unedited: Tensor, edited: Tensor) -> Tensor:
     """Where the edit changes the picture: [T,1,S,S], 0 untouched to 1 changed, with soft edges."""
     difference = (edited - unedited).abs().mean(dim=1, keepdim=True)
-    difference = _grow(_blur(difference, BLUR), MARGIN)
+    difference = _grow(blurred(difference, BLUR), MARGIN)
     x = ((difference - UNCHANGED) / (CHANGED - UNCHANGED)).clamp(0, 1)
-    return _blur(x * x * (3 - 2 * x), BLUR)
+    return blurred(x * x * (3 - 2 * x), BLUR)
 
 
-def _blur(x: Tensor, share: float) -> Tensor:
+def blurred(x: Tensor, share: float) -> Tensor:
     """Gaussian of sigma `share` times the side, each channel alone, the border continued."""
     sigma = share * x.shape[-1]
     radius = max(1, round(3 * sigma))

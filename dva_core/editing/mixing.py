@@ -28,9 +28,7 @@ def average_identities(
     """
     if not identities:
         raise DvaError("There is no identity to average; give at least one.")
-    models = sorted({identity.model for identity in identities})
-    if len(models) > 1:
-        raise DvaError(f"Identities of different models ({', '.join(models)}) cannot be mixed; encode all with one.")
+    model = _one_model(identities)
     weights = [1.0] * len(identities) if weights is None else list(weights)
     if len(weights) != len(identities):
         raise DvaError(f"There are {len(identities)} identities and {len(weights)} weights; give one weight for each.")
@@ -42,7 +40,30 @@ def average_identities(
         for one in identities
     ]
     mixed = sum(weight / total * mean for weight, mean in zip(weights, means, strict=True))
-    return Identity(mixed, models[0])
+    return Identity(mixed, model)
+
+
+def interpolate_identities(a: Identity, b: Identity, amount: float) -> Identity:
+    """Somebody between two people, [1,512]: amount 0 gives the mean of `a`, 1 that of `b`, both bit for bit.
+
+    Spherical: the direction turns evenly from one mean to the other, and the length goes straight. A plain mean of
+    two people would be shorter than either, and a short identity is one that the net is unsure of (the mean of a
+    person's frames is short where they differ). The paper averages over one clip only (Kim et al. 2023, Sec. 3.1).
+    Raises DvaError for identities of different models and amounts outside 0..1.
+    """
+    model = _one_model([a, b])
+    if not 0 <= amount <= 1:
+        raise DvaError(f"The amount of the other identity must be within 0 (none) and 1 (all), not {amount}.")
+    a, b = a.mean(), b.mean()
+    if amount in (0, 1):
+        return b if amount == 1 else a
+    start, end = a.features.double(), b.features.double()
+    here, there = F.normalize(start, dim=1), F.normalize(end, dim=1)
+    cosine = (here * there).sum()
+    aside = there - cosine * here
+    angle = amount * torch.atan2(aside.norm(), cosine)
+    direction = torch.cos(angle) * here + torch.sin(angle) * F.normalize(aside, dim=1)
+    return Identity((direction * torch.lerp(start.norm(), end.norm(), amount)).float(), model)
 
 
 def likely_rows(identity: Identity) -> torch.Tensor:
@@ -57,3 +78,10 @@ def likely_rows(identity: Identity) -> torch.Tensor:
     middle = likeness.median()
     deviation = 1.4826 * (likeness - middle).abs().median()
     return likeness >= middle - FAR * deviation.clamp_min(LEAST_DEVIATION)
+
+
+def _one_model(identities: Sequence[Identity]) -> str:
+    models = sorted({identity.model for identity in identities})
+    if len(models) > 1:
+        raise DvaError(f"Identities of different models ({', '.join(models)}) cannot be mixed; encode all with one.")
+    return models[0]

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from ..autoencoder import DiffusionVideoAutoencoder
-from ..diffusion import ddim
 from ..errors import DvaError
-from ..pipeline import solve_clip
+from ..pipeline import decode_frames, frames_to_decode
 from ..progress import Cancel, Progress, Watch, never, silent
 from ..values import EncodedClip, Identity
 from .detail import with_detail
@@ -18,7 +17,7 @@ from .detail import with_detail
 
 def sweep_clip(
     model: DiffusionVideoAutoencoder, clip: EncodedClip, identities: Sequence[Identity], *, keep_detail: bool = True,
-    batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+    keep_background: bool = True, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
 ) -> Tensor:  # fmt: skip
     """Decodes a clip of V frames with each of N identities (one row, or V): crops [N,V,3,S,S] in -1..1.
 
@@ -28,13 +27,14 @@ def sweep_clip(
     """
     if not identities:
         raise DvaError("There is no identity to decode the clip with; give at least one.")
-    z_face = torch.stack([model.face_latent(each, clip.landmark_codes) for each in identities])
-    own = model.face_latent(clip.identity.mean(), clip.landmark_codes)
-    edit, frame = (z_face != own).any(dim=-1).nonzero(as_tuple=True)
-    steps, x_T = clip.noise_maps.steps, clip.noise_maps.x_T
-    watch = Watch("decode", len(edit) * steps, progress, cancelled)
+    codes = clip.landmark_codes
+    z_face = torch.stack([model.face_latent(each, codes).expand(len(clip.crops), -1) for each in identities])
+    rows = [(edit, frame) for edit, each in enumerate(z_face) for frame in frames_to_decode(model, clip, each).tolist()]
+    edit, frame = torch.tensor(rows, dtype=torch.int64).view(-1, 2).T
+    watch = Watch("decode", len(rows) * clip.noise_maps.steps, progress, cancelled)
     decoded = clip.unedited.repeat(len(identities), 1, 1, 1, 1)
-    decoded[edit, frame] = solve_clip(ddim.decode, model, x_T[frame], z_face[edit, frame], steps, batch_size, watch)
+    options = {"keep_background": keep_background, "batch_size": batch_size, "watch": watch}
+    decoded[edit, frame] = decode_frames(model, clip, frame, z_face[edit, frame], **options)
     if keep_detail:
         decoded = torch.stack([with_detail(clip.crops, clip.unedited, each) for each in decoded])
     return decoded

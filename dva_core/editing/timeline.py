@@ -19,6 +19,7 @@ from scipy.interpolate import PchipInterpolator
 from ..errors import DvaError
 from ..values import Identity
 from .attributes import AttributeDirections, edit_identity
+from .text import Shifts, shift_identity
 
 
 @dataclass(frozen=True)
@@ -89,20 +90,23 @@ def strengths_over(curve: Curve | Sequence[float], frames: int) -> np.ndarray:
 
 def edit_over_time(
     identity: Identity, directions: AttributeDirections, edits: Mapping[str, float], strengths: Sequence[float], *,
-    preserve: Sequence[str] = (),
+    preserve: Sequence[str] = (), shifts: Shifts = (),
 ) -> Identity:  # fmt: skip
-    """A clip's one identity [1,512], edited in frame t with each scale times strengths[t]: [T,512].
+    """A clip's one identity [1,512], edited and then shifted in frame t with each scale times strengths[t]: [T,512].
 
-    Where the strength is 0 the row is the identity itself. Raises DvaError as `edit_identity` does, and for an
-    identity of several rows, which would bring back the flicker of single frames.
+    Where the strength is 0 the row is the identity itself. Raises DvaError as `edit_identity` and `shift_identity` do,
+    and for an identity of several rows, which would bring back the flicker of single frames.
     """
     if len(identity.features) != 1:
         raise DvaError(
             f"An edit over time starts from one identity, not from {len(identity.features)} rows; take their mean()."
         )
     levels, level_of_frame = np.unique(np.asarray(strengths, dtype=np.float64), return_inverse=True)
-    rows = [
-        edit_identity(identity, directions, {name: scale * level for name, scale in edits.items()}, preserve=preserve)
-        for level in levels.tolist()
-    ]
-    return Identity(torch.cat([row.features for row in rows])[level_of_frame], identity.model)
+    rows = []
+    for level in levels.tolist():
+        scales = {name: scale * level for name, scale in edits.items()}
+        row = edit_identity(identity, directions, scales, preserve=preserve)
+        for shift, scale in shifts:
+            row = shift_identity(row, shift, scale * level)
+        rows.append(row.features)
+    return Identity(torch.cat(rows)[level_of_frame], identity.model)
