@@ -6,6 +6,10 @@ DVA_TRACK      FaceTrack: where one person's face is in every frame
 DVA_IDENTITY   Identity: who it is, one row for the clip or one for each frame
 DVA_LANDMARKS  LandmarkCodes: how the face moves, one row for each frame with a face
 DVA_NOISE      EncodedClip: the noise maps, and the crops, identity and landmarks that they belong to
+DVA_PRESERVE   tuple of str: attributes that an edit must not move
+DVA_STRENGTHS  tuple of float: by how much to multiply an edit's strength, for each frame with a face
+DVA_CLIP       HostedClip (`_host.py`): a CLIP, for finding text edits
+DVA_SHIFT      IdentityShift: what a text edit has found
 """
 
 from __future__ import annotations
@@ -22,6 +26,10 @@ Track = io.Custom("DVA_TRACK")
 Identity = io.Custom("DVA_IDENTITY")
 Landmarks = io.Custom("DVA_LANDMARKS")
 Noise = io.Custom("DVA_NOISE")
+Preserve = io.Custom("DVA_PRESERVE")
+Strengths = io.Custom("DVA_STRENGTHS")
+ClipModel = io.Custom("DVA_CLIP")
+Shift = io.Custom("DVA_SHIFT")
 
 Value = TypeVar("Value")
 

@@ -11,7 +11,7 @@ from ._types import Identity, Landmarks, Model, Noise, expect
 SOLVERS = ["ddim"]
 
 
-def _frames_per_batch() -> io.Int.Input:
+def frames_per_batch_input() -> io.Int.Input:
     return io.Int.Input(
         "frames_per_batch",
         default=8,
@@ -52,7 +52,7 @@ class Invert(io.ComfyNode):
                     default="ddim",
                     tooltip="How the steps are walked; ddim is the published way.",
                 ),
-                _frames_per_batch(),
+                frames_per_batch_input(),
             ],
             outputs=[
                 Noise.Output("noise", tooltip="The noise maps, with all that is needed to decode them."),
@@ -178,25 +178,36 @@ class Decode(io.ComfyNode):
                     optional=True,
                     tooltip="Another motion, a row for each crop; the clip's own when nothing is connected.",
                 ),
-                _frames_per_batch(),
+                frames_per_batch_input(),
+                io.Boolean.Input(
+                    "keep_background",
+                    default=True,
+                    optional=True,
+                    label_on="yes",
+                    label_off="no",
+                    tooltip="Holds what is around the head while the faces are made, so that an edit cannot change the "
+                    "colours of the wall. Without it, an edit may reach farther, and colours may flicker.",
+                    advanced=True,
+                ),
             ],
             outputs=[io.Image.Output("crops", tooltip="The edited faces, for Paste Back.")],
         )
 
     @classmethod
-    def execute(cls, model, noise, identity, keep_detail, frames_per_batch, landmarks=None) -> io.NodeOutput:
-        from dataclasses import replace
-
+    def execute(
+        cls, model, noise, identity, keep_detail, frames_per_batch, landmarks=None, keep_background=True
+    ) -> io.NodeOutput:  # fmt: skip
         from ..dva_core import values
+        from ..dva_core.editing.transfer import with_motion
         from ..dva_core.pipeline import decode_clip
 
         model = expect(model, _host.HostedModel, "model", "output of Load DVA Model").ready(frames_per_batch)
         clip = expect(noise, values.EncodedClip, "noise", "output of DDIM Invert")
         identity = expect(identity, values.Identity, "identity", "output of Encode Identity or Edit Attribute")
         if landmarks is not None:
-            clip = replace(
-                clip, landmark_codes=expect(landmarks, values.LandmarkCodes, "landmarks", "output of Encode Landmarks")
-            )
+            codes = expect(landmarks, values.LandmarkCodes, "landmarks", "output of Encode Landmarks")
+            clip = with_motion(clip, codes, relative=False)
+        kept = {"keep_detail": keep_detail, "keep_background": keep_background}
         options = {"batch_size": frames_per_batch, **_host.watched(picture)}
-        crops = decode_clip(model, clip, identity, keep_detail=keep_detail, **options)
+        crops = decode_clip(model, clip, identity, **kept, **options)
         return io.NodeOutput(_host.on_output_device(to_images(crops)))

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import _host, align, ddim, detector, edit, identity, mask, model, paste, points, report
+from . import (
+    _host,
+    align,
+    curve,
+    ddim,
+    detector,
+    edit,
+    identity,
+    mask,
+    mixing,
+    model,
+    paste,
+    points,
+    report,
+    sweep,
+    text,
+)
 
 NODES: list[type[io.ComfyNode]] = [
     model.LoadModel,
@@ -23,6 +39,17 @@ NODES: list[type[io.ComfyNode]] = [
     ddim.LoadNoise,
     ddim.Decode,
     edit.EditAttribute,
+    edit.PreserveAttributes,
+    curve.EditCurve,
+    sweep.SweepStrengths,
+    text.LoadClip,
+    text.FindTextEdit,
+    text.ApplyTextEdit,
+    text.SaveShift,
+    text.LoadShift,
+    mixing.MixIdentities,
+    mixing.TransferMotion,
+    mixing.SwapBackground,
     paste.PasteBack,
     report.TemporalReport,
 ]

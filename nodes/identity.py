@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from . import _files, _host
 from ._images import to_crops
+from ._over_time import unchanging
 from ._types import Identity, Landmarks, Model, expect
 
 PEOPLE = 4
@@ -84,7 +85,9 @@ class AverageIdentities(io.ComfyNode):
         from ..dva_core.editing.mixing import average_identities
 
         names = [f"identity_{i}" for i in range(1, PEOPLE + 1) if inputs.get(f"identity_{i}") is not None]
-        people = [expect(inputs[name], values.Identity, name, "output of Encode Identity") for name in names]
+        people = [
+            unchanging(expect(inputs[name], values.Identity, name, "output of Encode Identity")) for name in names
+        ]
         weights = [inputs[name.replace("identity", "weight")] for name in names]
         return io.NodeOutput(average_identities(people, weights, reject_outliers))
 
@@ -117,7 +120,8 @@ class SaveIdentity(io.ComfyNode):
     def execute(cls, identity, filename_prefix) -> io.NodeOutput:
         from ..dva_core import values
 
-        return _files.save(expect(identity, values.Identity, "identity", "output of Encode Identity"), filename_prefix)
+        identity = unchanging(expect(identity, values.Identity, "identity", "output of Encode Identity"))
+        return _files.save(identity, filename_prefix)
 
 
 class LoadIdentity(io.ComfyNode):

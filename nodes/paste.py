@@ -60,6 +60,16 @@ class PasteBack(io.ComfyNode):
                     tooltip="Where to paste, instead of the whole head: one mask for each crop (from Face Mask), or "
                     "masks of the frames' size, one for all or one each, which limit the head's mask.",
                 ),
+                io.Float.Input(
+                    "grow",
+                    default=0.0,
+                    min=-0.25,
+                    max=0.25,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Makes the head's mask, or a connected crop mask, wider by so much of the crop's side; "
+                    "smaller where negative. After Transfer Motion and Swap Background 0.06 hides the old outline.",
+                ),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The frames with the edited faces; size and number unchanged."),
@@ -68,9 +78,9 @@ class PasteBack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, images, crops, track, feather, colour_match, replace, mask=None) -> io.NodeOutput:
+    def execute(cls, model, images, crops, track, feather, colour_match, replace, mask=None, grow=0.0) -> io.NodeOutput:
         from ..dva_core import values
-        from ..dva_core.faces import alignment, colour, pasting
+        from ..dva_core.faces import alignment, colour, masks, pasting
         from ..dva_core.pipeline import pasting_mask
 
         model = expect(model, _host.HostedModel, "model", "output of Load DVA Model").ready()
@@ -81,6 +91,8 @@ class PasteBack(io.ComfyNode):
         crop_mask, frame_mask = _masks(mask, edited, frames)
         if crop_mask is None:
             crop_mask = pasting_mask(model, source, edited, track.valid)
+        if grow:
+            crop_mask = masks.grown(crop_mask, grow * edited.shape[-1])
         if colour_match > 0:
             edited = colour.match_colours(edited, source, crop_mask, colour_match)
         pasted = pasting.paste_faces(

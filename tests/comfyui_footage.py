@@ -1,11 +1,17 @@
-"""What the workflow for real footage lacks on a machine where nobody has fetched anything: a clip, and weights."""
+"""What the workflow for real footage lacks on a machine where nobody has fetched anything: a clip, and weights.
+
+And what is in the videos that come out.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from dva_core import video
@@ -39,3 +45,28 @@ def hide_fetched_weights(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Whatever weights this machine has, none are found but those in the host's own models folder."""
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("DVA_MODELS", str(folder / "models"))
+
+
+@dataclass(frozen=True)
+class Video:
+    """What is in a video file; `sound` is None or [channels,samples]."""
+
+    frames: int
+    size: tuple[int, int]
+    rate: Fraction
+    sound: np.ndarray | None
+    sound_rate: int
+
+
+def watch(path: Path) -> Video:
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        frames = [(frame.width, frame.height) for frame in file.decode(stream)]
+        rate = stream.average_rate
+    with av.open(str(path)) as file:
+        if not file.streams.audio:
+            return Video(len(frames), frames[0], rate, None, 0)
+        sounds = file.streams.audio[0]
+        resampler = av.AudioResampler(format="fltp")
+        parts = [part.to_ndarray() for frame in file.decode(sounds) for part in resampler.resample(frame)]
+        return Video(len(frames), frames[0], rate, np.concatenate(parts, axis=1), sounds.rate)

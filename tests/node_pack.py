@@ -15,6 +15,15 @@ STEPS = 5
 
 ALIGN = {"which_face": "largest", "number": 1, "missing_frames": "pass through", "smoothing": 1.0, "x": 0.5, "y": 0.5}
 PASTE = {"feather": 0.03, "colour_match": 0.0, "replace": False}
+EDIT = {"attribute": "Eyeglasses", "strength": 1.0, "method": "to class"}
+SWEEP = {
+    "attribute": "Eyeglasses", "lowest": -1.0, "highest": 1.0, "count": 3, "frames": 3, "whole_clips": False,
+    "method": "to class", "frames_per_batch": 8,
+}  # fmt: skip
+FIND = {
+    "source_text": "face", "target_text": "face with a hat", "iterations": 3, "key_frames": 2, "stay_same_person": 1.0,
+    "stay_same_picture": 1.0, "pictures_per_batch": 16,
+}  # fmt: skip
 WEIGHTS = {"weight_1": 1.0, "weight_2": 1.0, "weight_3": 1.0, "weight_4": 1.0}
 
 
@@ -33,7 +42,7 @@ class Pack:
         return self.run("AlignFaces", model=model, images=images, **{**ALIGN, **changed})
 
     def edit(self, model: Any, identity: Any, strength: float, attribute: str = "Eyeglasses") -> Any:
-        edit = {"attribute": attribute, "strength": strength, "method": "to class"}
+        edit = {**EDIT, "attribute": attribute, "strength": strength}
         return self.run("EditAttribute", model=model, identity=identity, **edit)[0]
 
     def decode(self, model: Any, noise: Any, identity: Any, **changed: Any) -> Any:
@@ -65,10 +74,10 @@ def loaded_pack(folder: Path) -> Iterator[Pack]:
         yield Pack(host, load_pack(ROOT))
 
 
-def encoded(pack: Pack, frames: int = 3) -> Encoded:
+def encoded(pack: Pack, frames: int = 3, person: str = "first person, with sound") -> Encoded:
     """Runs the nodes up to the inversion."""
     (model,) = pack.run("LoadModel", model="demo (built in)", precision="float32", device="auto")
-    images, _, _ = pack.run("DemoClip", clip="first person, with sound", frames=frames)
+    images, _, _ = pack.run("DemoClip", clip=person, frames=frames)
     track, crops, _, _ = pack.align(model, images)
     identity, per_frame = pack.run("EncodeIdentity", model=model, crops=crops)
     (landmarks,) = pack.run("EncodeLandmarks", model=model, crops=crops)

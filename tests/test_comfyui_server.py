@@ -11,16 +11,14 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from . import comfyui_browser
-from .comfyui_footage import YOUR_VIDEO, with_shipped_weights, write_your_video
+from .comfyui_footage import YOUR_VIDEO, watch, with_shipped_weights, write_your_video
 from .comfyui_server import (
     PACK,
     ServerFailed,
@@ -36,7 +34,7 @@ from .comfyui_server import (
 )
 from .host import core_nodes, object_info
 from .host.specs import flat_inputs
-from .node_pack import ROOT, loaded_pack
+from .node_pack import ROOT, SWEEP, loaded_pack
 from .workflow_tools import check_workflow, to_api
 
 COMFYUI = Path(os.environ.get("COMFYUI_PATH", "none"))
@@ -85,6 +83,10 @@ def read(file: Path) -> dict:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
+def workflow(number: str) -> Path:
+    return next(file for file in WORKFLOWS if file.stem.startswith(number))
+
+
 def ids(api: dict, kind: str) -> list[str]:
     return [name for name, node in api.items() if node["class_type"] == kind]
 
@@ -109,31 +111,6 @@ def followers(api: dict, name: str) -> set[str]:
 
 def is_from(value: object, names: set[str]) -> bool:
     return isinstance(value, list) and value[0] in names
-
-
-@dataclass(frozen=True)
-class Video:
-    """What is in a video file; `sound` is None or [channels,samples]."""
-
-    frames: int
-    size: tuple[int, int]
-    rate: Fraction
-    sound: np.ndarray | None
-    sound_rate: int
-
-
-def watch(path: Path) -> Video:
-    with av.open(str(path)) as file:
-        stream = file.streams.video[0]
-        frames = [(frame.width, frame.height) for frame in file.decode(stream)]
-        rate = stream.average_rate
-    with av.open(str(path)) as file:
-        if not file.streams.audio:
-            return Video(len(frames), frames[0], rate, None, 0)
-        sounds = file.streams.audio[0]
-        resampler = av.AudioResampler(format="fltp")
-        parts = [part.to_ndarray() for frame in file.decode(sounds) for part in resampler.resample(frame)]
-        return Video(len(frames), frames[0], rate, np.concatenate(parts, axis=1), sounds.rate)
 
 
 # --- what the server knows ---
@@ -225,20 +202,61 @@ def test_another_strength_runs_only_what_depends_on_it_and_saves_time(server, qu
     assert seconds_taken(second_entry) < 0.6 * seconds_taken(first_entry)
 
 
-def test_cancelling_ends_a_run_within_two_seconds(server, quick_start):
-    slow = changed(quick_start, DVA_DemoClip={"frames": FEWER_FRAMES + 1}, DVA_Invert={"steps": ENDLESS_STEPS})
+def cancel_in(server, kind: str, slow: dict) -> None:
+    """Starts a graph that would run for hours, and cancels it in a node of this kind, which gives up in time."""
     prompt = start_prompt(server, slow)
     running = lambda: prompt in json.dumps(ask(server, "/queue")["queue_running"])  # noqa: E731
     wait_for(running, MINUTES, "the prompt did not start")
-    time.sleep(5)  # long enough to be past loading and aligning, and in the inversion
+    time.sleep(5)  # long enough to be past loading and aligning
     ask(server, "/interrupt", {})
     entry = finished(server, prompt, 2)
     assert entry["status"]["status_str"] == "error"
-    assert "execution_interrupted" in messages(entry)
+    assert messages(entry)["execution_interrupted"]["node_type"] == kind
+
+
+def test_cancelling_ends_a_run_within_two_seconds(server, quick_start):
+    slow = changed(quick_start, DVA_DemoClip={"frames": FEWER_FRAMES + 1}, DVA_Invert={"steps": ENDLESS_STEPS})
+    cancel_in(server, "DVA_Invert", slow)
+
+
+def test_cancelling_ends_a_search_for_a_text_edit_within_two_seconds(server, info):
+    api = to_api(read(workflow("07")), info)
+    short = {"DVA_DemoClip": {"frames": 2}, "DVA_Invert": {"steps": 5}}
+    # Once before, so that the other one finds all that comes before the search in the cache.
+    run_prompt(server, changed(api, **short, DVA_FindTextEdit={"iterations": 1}), 10 * MINUTES)
+    cancel_in(server, "DVA_FindTextEdit", changed(api, **short, DVA_FindTextEdit={"iterations": 10000}))
+
+
+def test_a_curve_of_the_hosts_own_editor_lets_an_edit_grow_in(server, quick_start):
+    drawn = {"points": [[0, 0], [0.5, 0], [1, 1]], "interpolation": "linear"}
+    (align,), (edit,) = ids(quick_start, "DVA_AlignFaces"), ids(quick_start, "DVA_EditAttribute")
+    (decode,) = ids(quick_start, "DVA_Decode")
+    grown = changed(quick_start, DVA_DemoClip={"frames": 3}, DVA_Invert={"steps": 5})
+    grown["editor"] = {"class_type": "CurveEditor", "inputs": {"curve": drawn}}
+    key_frames = {"key_frames": "0:1", "interpolation": "linear", "track": [align, 0], "curve": ["editor", 0]}
+    grown["curve"] = {"class_type": "DVA_EditCurve", "inputs": key_frames}
+    grown[edit]["inputs"]["strengths"] = ["curve", 0]
+    for name, images in {"before": [align, 1], "after": [decode, 0]}.items():
+        grown[name] = {"class_type": "SaveImage", "inputs": {"images": images, "filename_prefix": f"grown_{name}"}}
+    entry = run_prompt(server, grown, 5 * MINUTES)
+    before, after = ([Image.open(path) for path in saved_files(server, entry, name)] for name in ("before", "after"))
+    changes = [np.abs(np.subtract(*map(np.int16, pair))).mean() for pair in zip(before, after, strict=True)]
+    assert changes[0] == changes[1] == 0 < changes[2]
+
+
+def test_a_sweep_over_the_whole_clip_writes_a_video_for_each_strength(server, quick_start):
+    swept = changed(quick_start, DVA_DemoClip={"frames": 2}, DVA_Invert={"steps": 5})
+    (model,), (invert,), (paste,) = (ids(swept, f"DVA_{kind}") for kind in ("LoadModel", "Invert", "PasteBack"))
+    inputs = {**SWEEP, "count": 2, "whole_clips": True, "model": [model, 0], "noise": [invert, 0]}
+    swept["sweep"] = {"class_type": "DVA_Sweep", "inputs": inputs}
+    swept[paste]["inputs"]["crops"] = ["sweep", 1]
+    entry = run_prompt(server, swept, 5 * MINUTES)
+    saved = [watch(path) for path in saved_files(server, entry, ids(swept, "SaveVideo")[0])]
+    assert [video.frames for video in saved] == [2, 2]
 
 
 def test_the_workflow_for_real_footage_names_what_weights_are_missing(server, info):
-    api = to_api(read(next(file for file in WORKFLOWS if file.stem.startswith("06"))), info)
+    api = to_api(read(workflow("06")), info)
     with pytest.raises(ServerFailed) as refused:
         start_prompt(server, api)
     answer = str(refused.value)

@@ -215,6 +215,9 @@ def test_misbehaviour_that_the_server_lets_pass_is_caught(host):
         run_node(node_that(lambda cls: (1,)))
     with pytest.raises(NodeMisbehaved, match="enable_expand"):
         run_node(node_that(lambda cls: io.NodeOutput(1, expand={})))
+    listing = node_that(lambda cls: io.NodeOutput(1), outputs=[io.Int.Output("n", is_output_list=True)])
+    with pytest.raises(NodeMisbehaved, match="returned a int for n, not a list"):
+        run_node(listing)
     writing = node_that(lambda cls, images: io.NodeOutput(images.add_(1)), inputs=[io.Image.Input("images")])
     with pytest.raises(NodeMisbehaved, match="wrote into an input"):
         run_node(writing, images=PICTURES)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from .comfyui_footage import hide_fetched_weights
 from .host import InputRefused
-from .node_pack import Encoded, Pack, encoded, loaded_pack
+from .node_pack import EDIT, FIND, SWEEP, Encoded, Pack, encoded, loaded_pack
 
 PUBLISHED = "diffusion_video_autoencoder.safetensors"
 
@@ -68,6 +69,57 @@ def nan_pixels(pack: Pack, clip: Encoded):
     images = clip.images.clone()
     images[1, 5, 5] = float("nan")
     return pack.align(clip.model, images)
+
+
+def edit(pack: Pack, clip: Encoded, **changed):
+    return pack.run("EditAttribute", **{"model": clip.model, "identity": clip.identity, **EDIT, **changed})
+
+
+def curve(pack: Pack, clip: Encoded, **changed):
+    return pack.run("EditCurve", track=clip.track, **{"key_frames": "0:0", "interpolation": "smooth", **changed})
+
+
+def two_identities_of(pack: Pack, clip: Encoded, model: str):
+    people = {"identity_a": clip.identity, "identity_b": replace(clip.identity, model=model)}
+    return pack.run("MixIdentities", **people, amount=0.5)
+
+
+def move(pack: Pack, clip: Encoded, **changed):
+    driver = {"driver_landmarks": clip.landmarks, "driver_track": clip.track, "driver_fps": 25.0}
+    moved = {"noise": clip.noise, "track": clip.track, "fps": 25.0, "keep_proportions": True}
+    return pack.run("TransferMotion", **{**driver, **moved, **changed})
+
+
+def other_frames(clip: Encoded):
+    """A track with a face in one frame less."""
+    return replace(clip.track, valid=clip.track.valid & ([False] + [True] * (len(clip.track.valid) - 1)))
+
+
+def load_clip(pack: Pack, name: str, architecture: str = "ViT-B-16"):
+    return pack.run("LoadClip", clip=name, architecture=architecture, device="cpu")
+
+
+def text_encoder(pack: Pack, clip: Encoded):
+    folder = pack.host.models / "text_encoders"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({"text_model.weight": torch.zeros(2, 2)}, folder / "clip_l.safetensors")
+    return load_clip(pack, "clip_l.safetensors")
+
+
+def find_text_edit(pack: Pack, clip: Encoded, **changed):
+    """With a picture in the place of a CLIP."""
+    inputs = {"model": clip.model, "clip": clip.images, "noise": clip.noise}
+    return pack.run("FindTextEdit", **inputs, **{**FIND, **changed})
+
+
+def shift_of_another_model(pack: Pack, clip: Encoded):
+    from dva_core.values import IdentityShift
+
+    folder = pack.host.output / "dva"
+    folder.mkdir(exist_ok=True)
+    IdentityShift(torch.ones(1, 512), "another", "face -> hat").save(folder / "hat.safetensors")
+    shift, _ = pack.run("LoadShift", file="dva/hat.safetensors [output]")
+    return pack.run("ApplyTextEdit", identity=clip.identity, shift=shift, strength=1.0)
 
 
 WRONG: dict[str, tuple[Wrong, str]] = {
@@ -142,6 +194,45 @@ WRONG: dict[str, tuple[Wrong, str]] = {
         lambda p, c: p.run("TemporalReport", source_crops=c.crops, edited_crops=c.crops[:2]),
         "same",
     ),
+    "an edit of what is preserved": (
+        lambda p, c: edit(p, c, preserve=p.run("Preserve", attributes=["Eyeglasses"])[0]),
+        "preserved",
+    ),
+    "something preserved that the model does not know": (
+        lambda p, c: edit(p, c, preserve=p.run("Preserve", attributes=["Wearing_Necktie"])[0]),
+        "Wearing_Necktie",
+    ),
+    "a picture where the curve belongs": (lambda p, c: edit(p, c, strengths=c.images), "Edit Curve"),
+    "two curves of different clips in a chain": (
+        lambda p, c: edit(p, c, identity=edit(p, c, strengths=(0.0, 1.0))[0], strengths=(0.0, 0.5, 1.0)),
+        "3 crops",
+    ),
+    "a curve of another clip": (
+        lambda p, c: p.decode(c.model, c.noise, edit(p, c, strengths=(0.0, 1.0))[0]),
+        "2 identities",
+    ),
+    "key frames that are none": (lambda p, c: curve(p, c, key_frames="from 0 to 1"), "0:0"),
+    "key frames out of order": (lambda p, c: curve(p, c, key_frames="9:0, 3:1"), "rise"),
+    "numbers for too few frames": (lambda p, c: curve(p, c, float_list=[0.5]), "1 strengths for 3 frames"),
+    "a picture where a curve of the host belongs": (lambda p, c: curve(p, c, curve=c.images), "Curve Editor"),
+    "a curve and numbers at once": (lambda p, c: curve(p, c, curve=c.images, float_list=[0.5]), "both"),
+    "people of different models to mix": (lambda p, c: two_identities_of(p, c, "other"), "other"),
+    "the track of another clip to move": (lambda p, c: move(p, c, track=other_frames(c)), "'track'"),
+    "the track of another driver": (lambda p, c: move(p, c, driver_track=other_frames(c)), "3 landmark codes"),
+    "a frame rate of nothing": (lambda p, c: move(p, c, fps=0.0), "fps"),
+    "a sweep over something unknown": (
+        lambda p, c: p.run("Sweep", model=c.model, noise=c.noise, **{**SWEEP, "attribute": "Wearing_Necktie"}),
+        "Eyeglasses",
+    ),
+    "OpenAI's CLIP before it is fetched": (
+        lambda p, c: load_clip(p, "ViT-B-16.pt"),
+        "`dva models get openclip-vit-b-16-openai`",
+    ),
+    "a CLIP that is not there": (lambda p, c: load_clip(p, "gone.pt"), "models/clip"),
+    "a text encoder where a CLIP belongs": (text_encoder, "clip_l.safetensors"),
+    "a picture where a CLIP belongs": (find_text_edit, "Load CLIP for Text Edit"),
+    "the same text twice": (lambda p, c: find_text_edit(p, c, target_text="face "), "say the same"),
+    "a text edit of another model": (shift_of_another_model, "another"),
     "a file that was never saved": (lambda p, c: p.run("LoadNoise", file="(save one first)"), "save"),
     "a file name with a path in it": (
         lambda p, c: p.run("SaveIdentity", identity=c.identity, filename_prefix="../../evil"),

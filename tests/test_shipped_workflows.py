@@ -32,12 +32,17 @@ def graph_of(file, classes) -> dict:
 
 def shortened(api: dict) -> dict:
     """Widgets to set for a run of seconds."""
-    short = {"DVA_DemoClip": {"frames": FRAMES}, "DVA_Invert": {"steps": STEPS}}
+    short = {
+        "DVA_DemoClip": {"frames": FRAMES},
+        "DVA_Invert": {"steps": STEPS},
+        "DVA_FindTextEdit": {"iterations": 3},
+        "DVA_EditCurve": {"key_frames": f"0:0, {FRAMES - 1}:1"},
+    }
     return {name: short[node["class_type"]] for name, node in api.items() if node["class_type"] in short}
 
 
-def test_six_workflows_are_shipped_each_with_a_picture():
-    assert [file.stem[:2] for file in FILES] == ["01", "02", "03", "04", "05", "06"]
+def test_the_workflows_are_numbered_and_each_has_a_picture():
+    assert [file.stem[:2] for file in FILES] == [f"{number:02}" for number in range(1, 10)]
     for file in FILES:
         assert 0 < file.with_suffix(".jpg").stat().st_size < 100_000
 
@@ -92,3 +97,15 @@ def test_another_strength_aligns_encodes_and_inverts_nothing_again(classes):
     kinds = {api[name]["class_type"] for name in ran}
     assert {"DVA_EditAttribute", "DVA_Decode", "DVA_PasteBack", "SaveVideo"} <= kinds
     assert not kinds & NOT_CHANGED_BY_AN_EDIT
+
+
+def test_another_strength_of_a_text_edit_searches_nothing_again(classes):
+    api = graph_of(next(file for file in FILES if file.stem.startswith("07")), classes)
+    cache: dict = {}
+    overrides = shortened(api)
+    run_graph(api, classes, cache, overrides)
+    stronger = {name: {"strength": 1.2} for name, node in api.items() if node["class_type"] == "DVA_ApplyTextEdit"}
+    ran = run_graph(api, classes, cache, {**overrides, **stronger}).ran
+    kinds = {api[name]["class_type"] for name in ran}
+    assert {"DVA_ApplyTextEdit", "DVA_Decode"} <= kinds
+    assert not kinds & {*NOT_CHANGED_BY_AN_EDIT, "DVA_LoadClip", "DVA_FindTextEdit"}

@@ -226,6 +226,13 @@ def test_a_muted_node_leaves_its_followers_without_the_input(info):
     assert api["3"]["inputs"] == {}
 
 
+def test_a_file_from_before_a_widget_was_added_gets_its_default(info):
+    data = chain()
+    data["nodes"][0]["widgets_values"] = [2, 5, "fixed"]
+    assert check_workflow(data, info) == []
+    assert to_api(data, info)["1"]["inputs"] == {"count": 2, "seed": 5, "label": ""}
+
+
 def test_reroutes_vanish(info):
     reroute = node(2, "Reroute", {"": "*"}, {"": "IMAGE"})
     data = workflow([source(), reroute, show()], [(1, 1, 0, 2, 0, "*"), (2, 2, 0, 3, 0, "IMAGE")])
@@ -294,6 +301,19 @@ def test_nodes_that_nothing_needs_do_not_run(classes, info):
 def test_a_graph_with_a_wrong_value_does_not_start(classes, info):
     with pytest.raises(InputRefused, match=r"node 2 \(Toy_Brighten\): value_bigger_than_max"):
         run_graph(to_api(chain(), info), classes, overrides={"2": {"amount": 9.0}})
+
+
+def test_a_list_that_would_run_the_next_node_many_times_is_not_stood_in_for(classes, info):
+    source = classes["Toy_Source"].define_schema
+
+    def listing(cls):
+        schema = source()
+        schema.outputs[0].is_output_list = True
+        return schema
+
+    classes["Toy_Source"].define_schema = classmethod(listing)
+    with pytest.raises(NotImplementedError, match="many times"):
+        run_graph(to_api(chain(), info), classes)
 
 
 def test_what_follows_a_blocked_node_is_left_out(classes, info):

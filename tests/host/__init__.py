@@ -2,7 +2,8 @@
 
 `installed(folder)` puts the modules of `modules/` in the place of the host's; `load_pack(root)` then imports the pack
 as the server does, and `run_node(cls, **inputs)` runs a node with the server's checks. It stands in for what this pack
-uses: no lists of values, no lazy inputs, no expansion, no saving of files by core nodes.
+uses: no nodes that take lists or run once for each value of one, no lazy inputs, no expansion, no saving of files by
+core nodes.
 """
 
 from __future__ import annotations

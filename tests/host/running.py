@@ -42,8 +42,8 @@ def run_node(cls: type, /, **inputs: Any) -> Any:
 def execute(cls: type, inputs: Mapping[str, Any], hidden: Mapping[str, Any]) -> Any:
     """Calls the node's `execute` with inputs that `checked` has passed."""
     schema = cls.GET_SCHEMA()
-    if schema.is_input_list or any(output.is_output_list for output in schema.outputs):
-        raise NotImplementedError(f"{schema.node_id} works on lists, which this host does not stand in for")
+    if schema.is_input_list:
+        raise NotImplementedError(f"{schema.node_id} takes lists, which this host does not stand in for")
     with torch.inference_mode():
         values = {
             name: _as_inference(each.value if isinstance(each, Linked) else each) for name, each in inputs.items()
@@ -67,6 +67,9 @@ def _check_output(schema: Any, output: Any) -> None:
         raise NodeMisbehaved(f"{schema.node_id} returned a {type(output).__name__}, not an io.NodeOutput")
     if len(output.args) != len(schema.outputs):
         raise NodeMisbehaved(f"{schema.node_id} returned {len(output.args)} values for {len(schema.outputs)} outputs")
+    for declared, value in zip(schema.outputs, output.args, strict=True):
+        if declared.is_output_list and not isinstance(value, list):
+            raise NodeMisbehaved(f"{schema.node_id} returned a {type(value).__name__} for {declared.id}, not a list")
     if output.expand is not None and not schema.enable_expand:
         raise NodeMisbehaved(f"{schema.node_id} expands, and its schema does not say enable_expand")
     if output.ui is not None and not isinstance(output.ui, dict):

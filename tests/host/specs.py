@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
-WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "BOUNDING_BOX", "BOUNDING_BOXES", DYNAMIC_COMBO}
+WIDGETS = {
+    "INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "BOUNDING_BOX", "BOUNDING_BOXES", "CURVE", DYNAMIC_COMBO,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,10 @@ def _link(value: Any, api: Api, classes: Mapping[str, type]) -> Any:
     if not isinstance(value, list):
         return value
     source, slot = value
-    return Linked((source, slot), classes[api[source]["class_type"]].GET_SCHEMA().outputs[slot].io_type)
+    output = classes[api[source]["class_type"]].GET_SCHEMA().outputs[slot]
+    if output.is_output_list:
+        raise NotImplementedError(f"the list from node {source} would run the next node many times; not stood in for")
+    return Linked((source, slot), output.io_type)
 
 
 def _arrived(value: Any, done: Mapping[str, Any]) -> Any:

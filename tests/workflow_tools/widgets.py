@@ -16,7 +16,7 @@ def widget_values(info: dict[str, Any], values: Any) -> tuple[dict[str, Any], li
     """Values by input name, and a sentence for whatever does not fit; `info` is the node's /object_info entry.
 
     Two kinds of widgets have a value in the list and no input: what a seed does after each run stands right after it,
-    and the upload button of a file stands after all required widgets.
+    and the upload button of a file stands after all required widgets. Optional widgets at the end may be missing.
     """
     named: dict[str, Any] = {}
     problems: list[str] = []
@@ -39,6 +39,9 @@ def widget_values(info: dict[str, Any], values: Any) -> tuple[dict[str, Any], li
             uploads = False
         uploads = uploads or _has_upload(spec)
         if not spec.has_widget:
+            continue
+        if not left and spec.section == "optional":  # as in a file from before the node had this widget
+            named[spec.name] = spec.options.get("default")
             continue
         named[spec.name] = take(spec.name, lambda value, spec=spec: _no_value(spec, value))
         if _has_control(spec):

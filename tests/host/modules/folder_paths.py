@@ -10,6 +10,10 @@ base_path = ""
 models_dir = ""
 folder_names_and_paths: dict[str, tuple[list[str], set[str]]] = {}
 
+BUILT_IN = {"text_encoders": ("text_encoders", "clip")}
+"""The model folders of the host itself that the pack looks into; models/clip is no name of its own any more."""
+ENDINGS = {".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"}
+
 _MARKS = {"[output]": "output", "[input]": "input", "[temp]": "temp"}
 
 
@@ -21,6 +25,8 @@ def use(root: Path) -> None:
     folder_names_and_paths.clear()
     for name in ("models", "input", "output", "temp", "user", "custom_nodes"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    for name, folders in BUILT_IN.items():
+        folder_names_and_paths[name] = ([str(root / "models" / folder) for folder in folders], set(ENDINGS))
 
 
 def get_input_directory() -> str:
