@@ -43,9 +43,9 @@ def curve(pack, track, **changed):
 
 
 def test_what_is_preserved_does_not_move(pack, clip):
-    (preserve,) = pack.run("Preserve", attributes=["Wearing_Hat", "Young"])
+    (preserve,) = pack.run("Preserve", attributes=["Wearing_Hat", "Pale_Skin"])
     table = clip.model.ready().attributes
-    rows = table.weight[[table.row("Wearing_Hat"), table.row("Young")]]
+    rows = table.weight[[table.row("Wearing_Hat"), table.row("Pale_Skin")]]
 
     def moved(**more) -> float:
         change = edit(pack, clip, attribute="Bald", **more).features - clip.identity.features
@@ -229,7 +229,7 @@ def test_a_sweep_shows_and_gives_every_strength(pack, clip):
 
 
 def test_a_sweep_starts_from_an_edit_and_preserves(pack, clip):
-    (preserve,) = pack.run("Preserve", attributes=["Young"])
+    (preserve,) = pack.run("Preserve", attributes=["Pale_Skin"])
     bald = edit(pack, clip, attribute="Bald")
     swept = {**SWEEP, "lowest": 1.0, "count": 1, "identity": bald, "preserve": preserve, "whole_clips": True}
     _, (crops,), _ = pack.run("Sweep", model=clip.model, noise=clip.noise, **swept)
@@ -303,12 +303,12 @@ def test_a_text_edit_grows_in_and_chains_with_other_edits(pack, clip, found):
 
 
 def test_a_text_edit_preserves_attributes(pack, clip, found):
-    (preserve,) = pack.run("Preserve", attributes=["Young"])
+    (preserve,) = pack.run("Preserve", attributes=["Pale_Skin"])
     table = clip.model.ready().attributes
 
     def along_young(**more) -> float:
         change = apply(pack, clip.identity, found[0], 1e-3, **more).features - clip.identity.features
-        return float(((change / table.std) @ table.weight[table.row("Young")]).abs())
+        return float(((change / table.std) @ table.weight[table.row("Pale_Skin")]).abs())
 
     assert along_young(preserve=preserve, model=clip.model) < 0.1 * along_young()
 

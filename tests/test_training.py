@@ -1,5 +1,6 @@
 """The recipe: rendered once, trained in resumable steps, delivered as a bundle that the engine opens."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,10 @@ from dva_core.training.autoencoder import AutoencoderTraining, train_autoencoder
 from dva_core.training.batches import draw_batch, face_masks, pixel_weights
 from dva_core.training.calibration import Calibration, calibrate
 from dva_core.training.conditions import Conditions, conditions_of
+from dva_core.training.encoders import ClassifierTraining, train_attribute_classifier
 from dva_core.training.fitting import Fitting
 from dva_core.training.identity import IdentityTraining, train_identity
+from dva_core.training.reach import EvenPlan, beards_from_shaven, even_faces
 from dva_core.training.rendered import RenderPlan, pictures_to_crops, render_face_set
 from dva_core.unet import UNetConfig
 
@@ -126,15 +129,85 @@ def test_the_identity_net_learns_to_tell_the_people_apart(faces):
     assert cosines[same].mean() > cosines[~same].mean() + 0.2
 
 
-def test_calibration_picks_the_least_strength_that_comes_about_as_near_to_the_truth_as_any():
+@pytest.fixture(scope="module")
+def even():
+    return even_faces(EvenPlan(people=120, views=1, size=32))
+
+
+def test_among_even_people_rare_attributes_are_as_common_as_others(even):
+    share = dict(zip(even.attribute_names, even.attributes.mean(0), strict=True))
+    assert all(0.3 < share[name] < 0.7 for name in ("Eyeglasses", "Wearing_Earrings", "Wearing_Hat")), share
+    assert all(share[name] > 0.1 for name in ("5_o_Clock_Shadow", "Goatee", "Mustache"))
+    assert even.pictures.shape == (120, 32, 32, 3) and even.pictures.std() > 10
+    again = even_faces(EvenPlan(people=3, views=1, size=32))
+    assert np.array_equal(again.pictures, even.pictures[:3]) and np.array_equal(again.attributes, even.attributes[:3])
+
+
+def test_the_way_away_from_a_single_beard_turns_towards_no_beard(even):
+    table = tiny_model().attributes
+    rows = {name: CELEBA_ATTRIBUTES.index(name) for name in ("Mustache", "Eyeglasses")}
+    has = dict(zip(even.attribute_names, torch.as_tensor(even.attributes).T, strict=True))
+    # Shaven people lie at the origin, moustaches along one axis, full beards and goatees along another.
+    features = torch.zeros(120, 512)
+    features[has["Mustache"], 0] = 4.0
+    features[~has["No_Beard"] & ~has["Mustache"], 1] = 4.0
+    against_all = torch.zeros(512)
+    against_all[:2] = torch.tensor([2.0, -2.0])
+    for row in rows.values():
+        table.weight[row], table.trained[row], table.half_distance[row] = against_all, True, 1.0
+    beards_from_shaven(table, features, even)
+    along = torch.nn.functional.normalize(table.weight[rows["Mustache"]], dim=0)
+    assert along[0] == pytest.approx(np.cos(np.pi / 8)) and along[1] == pytest.approx(-np.sin(np.pi / 8))
+    assert float(table.midpoint[rows["Mustache"]]) == pytest.approx(2 * np.cos(np.pi / 8))
+    assert float(table.half_distance[rows["Mustache"]]) == pytest.approx(2 * np.cos(np.pi / 8))
+    assert torch.equal(table.weight[rows["Eyeglasses"]], against_all), "others stay as they are"
+
+
+@pytest.fixture
+def editable():
     model = tiny_model()
-    for name in ("Eyeglasses", "No_Beard"):
+    for name in ("Eyeglasses", "Wearing_Hat"):
         row = CELEBA_ATTRIBUTES.index(name)
-        model.attributes.weight[row] = torch.randn(512)
+        model.attributes.weight[row] = torch.randn(512, generator=torch.Generator().manual_seed(row))
         model.attributes.trained[row] = True
-        model.attributes.midpoint[row], model.attributes.half_distance[row] = 0.0, 1.0
-    errors = calibrate(model, Calibration(people=2, steps=2, strengths=(0.5, 2.0)))
-    assert set(errors) == {"Eyeglasses", "No_Beard"}
-    for name, found in errors.items():
-        good = [strength for strength, error in found.items() if error <= 1.05 * min(found.values())]
-        assert model.attributes.strength[model.attributes.row(name)] == min(good)
+        model.attributes.midpoint[row], model.attributes.half_distance[row] = 0.5, 2.0
+    return model
+
+
+@pytest.fixture(scope="module")
+def judge(even):
+    """Learns in a second to tell glasses and hats somewhat."""
+    return train_attribute_classifier(even, ClassifierTraining(Fitting(steps=60, batch_size=24, rate=0.01), width=8))
+
+
+def test_calibration_takes_the_least_strength_that_is_enough_and_near_the_truth_at_either_end(editable, judge):
+    config = Calibration(people=16, steps=2, strengths=(1.0, 4.0, 16.0), enough=0.99, least=0.0, hope=0.0)
+    found = calibrate(editable, judge, config)
+    assert set(found) == {"Eyeglasses", "Wearing_Hat"}
+    table = editable.attributes
+    for name, tried in found.items():
+        row = CELEBA_ATTRIBUTES.index(name)
+        reach = float(table.strength[row] * table.half_distance[row])
+        for end, sign in (("on", 1), ("off", -1)):
+            shares, chosen = tried[end], tried[f"strength_{end}"]
+            nearest = min(one["error"] for one in shares.values())
+            near = {strength: one["share"] for strength, one in shares.items() if one["error"] <= 1.05 * nearest}
+            enough = [strength for strength, share in near.items() if share >= config.enough]
+            assert chosen == (min(enough) if enough else max(near))
+            assert float(table.midpoint[row]) + sign * reach == pytest.approx(0.5 + sign * chosen * 2.0)
+        assert tried["offered"] and name in table.names
+
+
+def test_what_no_strength_brings_out_is_not_offered(editable, judge):
+    found = calibrate(
+        editable, judge, Calibration(people=16, steps=2, strengths=(1.0, 3.0, 5.0), least=1.1, enough=1.2)
+    )
+    assert not any(tried["offered"] for tried in found.values()) and editable.attributes.names == ()
+    assert all(tried["strength_on"] is None for tried in found.values())
+
+
+def test_what_the_judge_of_the_calibration_cannot_tell_is_not_offered(editable, judge):
+    blind = copy.deepcopy(judge)
+    blind.head.bias.data.fill_(-1e6)
+    found = calibrate(editable, blind, Calibration(people=16, steps=2, strengths=(1.0,)))
+    assert found["Eyeglasses"]["on"] == {} and not found["Eyeglasses"]["offered"]

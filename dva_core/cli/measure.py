@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..progress import progress_bars
+from .measure_edits import add_eval_edits
 from .options import add_model, at_least_two, loaded_model, natural, positive
 
 
@@ -35,6 +36,7 @@ def add_eval(commands: Any) -> None:
     demo.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
     add_model(demo)
     demo.set_defaults(run=_eval_demo)
+    add_eval_edits(subjects)
 
 
 def add_info(commands: Any) -> None:

@@ -6,7 +6,7 @@ Pictures are crops float [T,3,S,S] in 0..1, regions bool [T,1,S,S]; source, edit
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
@@ -50,3 +50,21 @@ def flipped(before: Mapping[str, bool], after: Mapping[str, bool], attribute: st
 def changed_answers(before: Mapping[str, bool], after: Mapping[str, bool], names: list[str]) -> float:
     """The share of the named attributes whose answer changed: 0 is an edit without side effects."""
     return sum(before[name] != after[name] for name in names) / len(names)
+
+
+def changed_scores(before: Mapping[str, float], after: Mapping[str, float], names: Iterable[str]) -> float:
+    """By how much a judge's scores (0..1) of the named attributes changed, on average: 0 is no side effect."""
+    changes = [abs(after[name] - before[name]) for name in names]
+    return sum(changes) / len(changes)
+
+
+def colour_change(source: Tensor, edited: Tensor, region: Tensor) -> tuple[float, float]:
+    """How much the colour of a region that should stay is off, and how much that flickers, both of 0..1.
+
+    Of each frame the mean of edited - source over the region, in each channel: its absolute value, averaged over frames
+    and channels, and its standard deviation over the frames, averaged over the channels. Frames without a region count
+    as unchanged.
+    """
+    area = region.sum(dim=(2, 3)).clamp(min=1)
+    off = ((edited - source) * region).sum(dim=(2, 3)) / area
+    return float(off.abs().mean()), float(off.std(dim=0, correction=0).mean())

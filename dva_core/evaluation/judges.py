@@ -32,6 +32,12 @@ class Judges:
         logits = _batched(self.attributes, crops).mean(dim=0)
         return {name: bool(logit > 0) for name, logit in zip(self.attributes.attributes, logits, strict=True)}
 
+    @torch.no_grad()
+    def scores(self, crops: Tensor) -> dict[str, float]:
+        """How surely a clip [T,3,S,S] shows each attribute, 0..1: the mean over the frames of the logit's sigmoid."""
+        sure = _batched(self.attributes, crops).sigmoid().mean(dim=0)
+        return dict(zip(self.attributes.attributes, sure.tolist(), strict=True))
+
 
 def save_judges(judges: Judges, path: str | Path) -> None:
     """Writes both nets to one safetensors file, in half precision."""

@@ -33,7 +33,7 @@ def table(rows: Iterable[tuple[str, Any]]) -> str:
 
 
 def target_table(report: Mapping[str, Any]) -> str:
-    """The targets of a `dva eval demo` report: number, range and whether it is met."""
+    """The targets of an evaluation's report: number, range and whether it is met."""
     lines = []
     for path, entry in report["targets"].items():
         wanted = " ".join(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,13 +21,20 @@ from ..unet import UNetConfig
 from ..weights.bundle import save_bundle
 from .autoencoder import IDENTITY_SCALE, AutoencoderTraining, FaceDenoiser, train_autoencoder
 from .calibration import Calibration, calibrate
-from .conditions import conditions_of
+from .conditions import conditions_of, encode_pictures
 from .data import joined
 from .directions import attribute_directions
-from .encoders import train_attribute_classifier, train_detector, train_landmarks, train_parser
+from .encoders import (
+    ClassifierTraining,
+    train_attribute_classifier,
+    train_detector,
+    train_landmarks,
+    train_parser,
+)
 from .fitting import Fitting, Watch, tensorboard_log
 from .frames import render_detection_set
 from .identity import IdentityTraining, train_identity
+from .reach import EvenPlan, beards_from_shaven, even_faces
 from .rendered import RenderPlan, render_face_set
 
 LICENCE = "MIT"
@@ -54,6 +62,8 @@ class Recipe:
         embed_channels=128, cond_channels=512, dropout=0.0, output="v", unshuffle=2,
     )  # fmt: skip
     autoencoder: AutoencoderTraining = AutoencoderTraining()
+    even: EvenPlan = EvenPlan()
+    reach_judge: ClassifierTraining = ClassifierTraining(Fitting(steps=700, batch_size=64, seed=2), width=48)
     calibration: Calibration = Calibration()
 
 
@@ -88,9 +98,9 @@ def train_demo(
     model = assemble(denoiser, identity, landmarks, parser, detector)
     directions = attribute_directions(conditions.z_id, everyone)
     model.attributes.load_state_dict(directions.state_dict())
-    errors = calibrate(model, recipe.calibration, progress)
+    reached = set_reach(model, recipe, stage, device, watch)
     summary = {
-        "recipe": asdict(recipe), "diagnoses": history, "calibration": errors, "seconds": stage.seconds,
+        "recipe": asdict(recipe), "diagnoses": history, "calibration": reached, "seconds": stage.seconds,
         "machine": machine(),
     }  # fmt: skip
     save_bundle(model, bundle, summary, LICENCE, PROVENANCE)
@@ -98,6 +108,21 @@ def train_demo(
     judge = stage("judge_identity", lambda: train_identity(faces, recipe.judge, device, watch))
     classifier = stage("judge_attributes", lambda: train_attribute_classifier(faces, device=device, watch=watch))
     save_judges(Judges(judge, classifier), judges)
+
+
+def set_reach(
+    model: DiffusionVideoAutoencoder, recipe: Recipe, stage: Callable[..., nn.Module], device: str, watch: Watch
+) -> dict[str, dict[str, Any]]:
+    """The last touch to the table of directions: beards lead from the clean-shaven, and scale 1 turns an attribute on.
+
+    `stage(name, train)` gives a net, trained now or before. Returns what `calibrate` found.
+    """
+    even = even_faces(recipe.even, watch.progress, watch.cancelled)
+    judge = stage(
+        "reach_judge", lambda: train_attribute_classifier(even, recipe.reach_judge, device=device, watch=watch)
+    )
+    beards_from_shaven(model.attributes, encode_pictures(model.identity, even.pictures), even)
+    return calibrate(model, judge, recipe.calibration, watch.progress, watch.cancelled)
 
 
 def assemble(
