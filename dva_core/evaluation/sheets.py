@@ -30,6 +30,7 @@ from .text import CASES
 
 SECOND_CLIP = ASSETS / "demo_second.mp4"
 STEPS, FRAMES, SIDE = 20, 6, 112
+COLOURS = 256
 PRESERVING = {"beard": {"No_Beard": -1.0}, "bald": {"Bald": 1.0}, "blond hair": {"Blond_Hair": 1.0}}
 GROWING = {"beard": {"No_Beard": -1.0}, "blond hair": {"Blond_Hair": 1.0}}
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -41,7 +42,7 @@ def draw_sheets(
     model: DiffusionVideoAutoencoder, folder: str | Path, *, frames: int = FRAMES, steps: int = STEPS,
     batch_size: int = 16, progress: Progress = silent, cancelled: Cancel = never,
 ) -> list[Path]:  # fmt: skip
-    """Writes attributes, preserve, text, identity, motion, background and growing .jpg; returns their paths.
+    """Writes attributes, preserve, text, identity, motion, background and growing .png; returns their paths.
 
     Crops before paste-back, of `frames` frames spread over each shipped clip. The sheet of texts is left out where
     the demo's CLIP or what it needs is missing. Raises DvaError as the engine does, and Cancelled.
@@ -64,9 +65,10 @@ def draw_sheets(
     for name, draw in sheets.items():
         rows, columns = draw()
         if rows:
-            written.append(Path(folder) / f"{name}.jpg")
+            written.append(Path(folder) / f"{name}.png")
             with whole_or_nothing(written[-1]) as unfinished:
-                contact_sheet(rows, columns).save(unfinished, quality=88)
+                # A palette makes half the file, and does not show in pictures of so few colours.
+                contact_sheet(rows, columns).quantize(COLOURS).save(unfinished, format="PNG", optimize=True)
         watch.tick()
     return written
 
