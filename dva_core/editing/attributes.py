@@ -36,7 +36,8 @@ class AttributeDirections(nn.Module):
     Buffers, all float32 but `trained`: weight [40,512], of any length; mean [512], std [512]; trained bool [40]: rows
     that mean something. How far a direction reaches: `midpoint` [40] and `half_distance` [40] of the components that
     people without and with the attribute have along it, and `strength` [40], how many half distances beyond the
-    midpoint the default edit ends. Where both ends were calibrated, the midpoint is the middle between them. Those three are NaN in tables that know the directions only.
+    midpoint the default edit ends. Where both ends were calibrated, the midpoint is the middle between them. The three
+    are NaN in tables that know the directions only.
     """
 
     def __init__(self) -> None:
