@@ -67,7 +67,7 @@ def draw_sheets(
         if rows:
             written.append(Path(folder) / f"{name}.png")
             with whole_or_nothing(written[-1]) as unfinished:
-                # A palette makes half the file, and does not show in pictures of so few colours.
+                # A palette makes half the file, for a little banding.
                 contact_sheet(rows, columns).quantize(COLOURS).save(unfinished, format="PNG", optimize=True)
         watch.tick()
     return written
