@@ -230,7 +230,13 @@ def pasted_frames(
     watch: Watch | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """The source's frames, uint8 [H,W,3], with its faces (crops [V,3,S,S]) replaced by edited ones."""
-    mask = pasting_mask(model, crops, edited, track.valid)
+    return masked_frames(source, track, crops, edited, pasting_mask(model, crops, edited, track.valid), watch)
+
+
+def masked_frames(
+    source: str | Path, track: FaceTrack, crops: Tensor, edited: Tensor, mask: Tensor, watch: Watch | None = None
+) -> Iterator[np.ndarray]:
+    """As `pasted_frames`, with a mask [V,1,S,S] in 0..1 that says how much of the edited crops is seen where."""
     first = 0
     for frames, part in frames_with_track(source, track):
         rows = slice(first, first + int(part.valid.sum()))

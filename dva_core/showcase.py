@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from .files import whole_or_nothing
 from .footage import track_part
 from .pipeline import EditResult, decode_clip, edit_clip, edit_video, pasted_frames
 from .progress import Progress, Watch, silent
-from .values import EncodedClip, FaceTrack, Identity, LandmarkCodes
+from .values import EncodedClip, FaceTrack
 
 ASSETS = Path(__file__).parent / "assets"
 DEMO_CLIP = ASSETS / "demo.mp4"
@@ -78,7 +76,7 @@ def _write_sheet(
     edits = {label: e for label, e in SHEET_EDITS.items() if set(e) <= set(model.attributes.names)}
     rows = np.linspace(0, len(result.clip.crops) - 1, SHEET_FRAMES).round().astype(int).tolist()
     frames = np.flatnonzero(result.track.valid)[rows].tolist()
-    clip, track = _frames_of(result.clip, rows), track_part(result.track, frames)
+    clip, track = result.clip.part(rows), track_part(result.track, frames)
     source = np.stack([f for i, f in enumerate(video.read_frames(DEMO_CLIP)) if i in frames])
     pictures = {"source": source, "reconstruction": _pasted(model, source, track, clip, clip.unedited)}
     before = judges.answers(clip.crops)
@@ -127,16 +125,6 @@ def _report(
             "success": "an attribute classifier trained on pictures flips its answer, on the frames of sheet.png",
         },
     }
-
-
-def _frames_of(clip: EncodedClip, rows: Sequence[int]) -> EncodedClip:
-    return EncodedClip(
-        clip.crops[rows],
-        Identity(clip.identity.features[rows], clip.identity.model),
-        LandmarkCodes(clip.landmark_codes.codes[rows], clip.landmark_codes.model),
-        replace(clip.noise_maps, x_T=clip.noise_maps.x_T[rows]),
-        clip.unedited[rows],
-    )
 
 
 def about_face(track: FaceTrack) -> tuple[slice, slice]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -151,6 +152,18 @@ class EncodedClip(Stored):
         makers = {self.identity.model, self.landmark_codes.model, self.noise_maps.model}
         if len(makers) > 1:
             raise DvaError(f"EncodedClip mixes parts made by different models ({', '.join(sorted(makers))}); use one.")
+
+    def part(self, frames: Sequence[int] | slice) -> EncodedClip:
+        """Some frames of the clip, still of the person that the whole of it shows: who it was inverted with."""
+        frames = frames if isinstance(frames, slice) else list(frames)
+        return replace(
+            self,
+            crops=self.crops[frames],
+            identity=self.identity.mean(),
+            landmark_codes=replace(self.landmark_codes, codes=self.landmark_codes.codes[frames]),
+            noise_maps=replace(self.noise_maps, x_T=self.noise_maps.x_T[frames]),
+            unedited=self.unedited[frames],
+        )
 
 
 def _check_tensor(name: str, tensor: Tensor, shape: tuple[int | str, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ from .ddim import frames_per_batch_input
 from .edit import DEFAULT, METHODS, method_input, preserve_input, preserved
 
 if TYPE_CHECKING:
-    from ..dva_core.values import EncodedClip
+    pass
 
 MOST = 25
 LABEL_WIDTH = 15  # letters
@@ -101,7 +100,7 @@ class SweepStrengths(io.ComfyNode):
         person = clip.identity if identity is None else identity
         person = expect(person, values.Identity, "identity", "output of Encode Identity").mean()
         shown = spread(len(clip.crops), frames)
-        clip, columns = (clip, shown) if whole_clips else (_frames_of(clip, shown), slice(None))
+        clip, columns = (clip, shown) if whole_clips else (clip.part(shown), slice(None))
         strengths = np.linspace(lowest, highest, count).round(6).tolist()
         options = {"preserve": preserved(preserve), "move": METHODS[method]}
         people = [edit_identity(person, model.attributes, {attribute: each}, **options) for each in strengths]
@@ -115,18 +114,6 @@ class SweepStrengths(io.ComfyNode):
 
 def _strength(name: str, default: float, tooltip: str) -> io.Float.Input:
     return io.Float.Input(name, default=default, min=-3.0, max=3.0, step=0.05, tooltip=tooltip)
-
-
-def _frames_of(clip: EncodedClip, rows: list[int]) -> EncodedClip:
-    """Some frames of a clip, of the person that the whole clip shows."""
-    return replace(
-        clip,
-        crops=clip.crops[rows],
-        identity=clip.identity.mean(),
-        landmark_codes=replace(clip.landmark_codes, codes=clip.landmark_codes.codes[rows]),
-        noise_maps=replace(clip.noise_maps, x_T=clip.noise_maps.x_T[rows]),
-        unedited=clip.unedited[rows],
-    )
 
 
 def _grid(rows: dict[str, torch.Tensor], shown: list[int]) -> torch.Tensor:

@@ -65,7 +65,12 @@ def test_all_of_the_second_is_the_second(clips, tmp_path):
 
 @pytest.mark.parametrize(
     ("more", "complaint"),
-    [([], "--motion"), (["--motion", "--steps", "37"], "37"), (["--motion", "--model", "nobody"], "nobody")],
+    [
+        ([], "--motion"),
+        (["--motion", "--steps", "37"], "37"),
+        (["--motion", "--model", "nobody"], "nobody"),
+        (["--motion", "--json", "/dev/null/report.json"], "/dev/null"),
+    ],
 )
 def test_wrong_requests_get_one_sentence_and_exit_code_2(clips, tmp_path, capsys, more, complaint):
     assert main(mix(*clips, tmp_path / "mixed.mp4", *more)) == 2

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from dva_core.autoencoder import DiffusionVideoAutoencoder
+from dva_core.cli import main
 from dva_core.editing.attributes import CELEBA_ATTRIBUTES
 from dva_core.weights.bundle import about_model, load_model
 from dva_core.weights.released import PUBLISHED, convert_released, sort_weights
@@ -227,3 +228,8 @@ def refused(checkpoint: Path, *words: str, **options) -> None:
     with one_sentence(*words):
         convert_released(checkpoint, target, **options)
     assert not list(checkpoint.parent.glob("*out*"))
+
+
+def test_another_checkpoint_never_replaces_the_published_bundle_unasked(tmp_path, capsys):
+    assert main(["convert", str(tmp_path / "other.ckpt")]) == 2
+    assert "bundle to write" in capsys.readouterr().err

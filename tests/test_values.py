@@ -53,6 +53,16 @@ def test_an_encoded_clip_survives_its_file(tmp_path):
     assert (loaded.noise_maps.steps, loaded.noise_maps.solver, loaded.identity.model) == (20, "ddim", "demo")
 
 
+def test_part_of_a_clip_is_of_the_same_person():
+    clip = encoded_clip(frames=4)
+    part = clip.part([3, 1])
+    assert torch.equal(part.identity.features, clip.identity.mean().features)
+    for name in ("crops", "unedited"):
+        assert torch.equal(getattr(part, name), getattr(clip, name)[[3, 1]])
+    assert torch.equal(part.noise_maps.x_T, clip.noise_maps.x_T[[3, 1]])
+    assert torch.equal(clip.part(slice(1, 2)).landmark_codes.codes, clip.landmark_codes.codes[1:2])
+
+
 def test_an_identity_shift_survives_its_file(tmp_path):
     shift = IdentityShift(torch.randn(1, 512), "demo", "face -> face with a \N{LATIN SMALL LETTER E WITH ACUTE}")
     shift.save(tmp_path / "shift.safetensors")

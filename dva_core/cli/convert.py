@@ -25,7 +25,8 @@ def add_convert(commands: Any) -> None:
     )
     convert.add_argument(
         "target", metavar="OUT", type=Path, nargs="?",
-        help=f"the bundle to write (default: dva/{PUBLISHED_BUNDLE}.safetensors in the models folder)",
+        help="the bundle to write (default, without CHECKPOINT: "
+        f"dva/{PUBLISHED_BUNDLE}.safetensors in the models folder)",
     )  # fmt: skip
     convert.add_argument(
         "--classifier", metavar="FILE", type=Path,
@@ -36,6 +37,8 @@ def add_convert(commands: Any) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
+    if options.checkpoint and not options.target:
+        raise DvaError("Name the bundle to write too, as in: dva convert last.ckpt dva.safetensors.")
     checkpoint = options.checkpoint or places.require("dva-checkpoint", needed_for="dva convert")
     classifier = options.classifier or places.find(weight("dva-classifier"))
     target = options.target or places.models_folder() / "dva" / f"{PUBLISHED_BUNDLE}.safetensors"

@@ -72,16 +72,7 @@ def add_edit(commands: Any) -> None:
 
 
 def _edit(options: argparse.Namespace) -> None:
-    if options.jpeg and not options.faithful:
-        raise DvaError("--jpeg is a part of --faithful; give both, or neither.")
-    if options.faithful and (options.preserve or options.curve is not None):
-        raise DvaError("The published method has neither --preserve nor --curve; leave them out, or --faithful.")
-    if options.interpolation and options.curve is None:
-        raise DvaError("--interpolation says how a --curve goes; give one, or leave it out.")
-    if options.scale and not options.attribute:
-        raise DvaError("--scale belongs to --attribute; a text edit has --text-scale.")
-    check_text(options)
-    check_points(options)
+    _check(options)
     from ..editing.timeline import read_curve
     from ..evaluation.report import table, write_report
     from ..files import check_writable
@@ -141,6 +132,20 @@ def _edit(options: argparse.Namespace) -> None:
     if cuts:
         print(f"New shots begin at frames {', '.join(map(str, cuts))}; one person in one of them was edited.")
     print(f"{options.target} is written.")
+
+
+def _check(options: argparse.Namespace) -> None:
+    """DvaError when options do not fit each other."""
+    if options.jpeg and not options.faithful:
+        raise DvaError("--jpeg is a part of --faithful; give both, or neither.")
+    if options.faithful and (options.preserve or options.curve is not None):
+        raise DvaError("The published method has neither --preserve nor --curve; leave them out, or --faithful.")
+    if options.interpolation and options.curve is None:
+        raise DvaError("--interpolation says how a --curve goes; give one, or leave it out.")
+    if options.scale and not options.attribute:
+        raise DvaError("--scale belongs to --attribute; a text edit has --text-scale.")
+    check_text(options)
+    check_points(options)
 
 
 def _edits(attributes: list[str], scales: list[float]) -> dict[str, float]:

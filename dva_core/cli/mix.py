@@ -12,12 +12,8 @@ from .edit import STEPS
 from .options import AUTO, add_model, chosen_detector, loaded_model, positive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-    import numpy as np
-    from torch import Tensor
 
-    from ..progress import Watch
     from ..values import FaceTrack
 
 # Around a head that moves, in shares of the crop's side: its old rim lies half outside what the parser calls head.
@@ -65,12 +61,15 @@ def _mix(options: argparse.Namespace) -> None:
     from ..editing.mixing import interpolate_identities
     from ..editing.transfer import motion_in_step, with_motion
     from ..faces.masks import grown
-    from ..pipeline import check_request, decode_clip, encode_clip, pasting_mask, read_crops, timed
+    from ..files import check_writable
+    from ..pipeline import check_request, decode_clip, encode_clip, masked_frames, pasting_mask, read_crops, timed
     from ..progress import Watch
 
     model = loaded_model(options)
     check_request(model, options.first, options.target, {}, options.steps)
     video.check_output(options.target, options.second)
+    if options.json:
+        check_writable(options.json)
     # Into the frames of the host; the other is the guest, of whom identity and motion are enough.
     host, guest = (options.second, options.first) if options.background else (options.first, options.second)
     motion_is_hosts = options.motion == options.background
@@ -102,7 +101,8 @@ def _mix(options: argparse.Namespace) -> None:
             mask = pasting_mask(model, crops, mixed, track.valid)
             if not motion_is_hosts:
                 mask = grown(mask, MARGIN * model.config.image_size)
-            frames = _pasted(host, track, crops, mixed, mask, Watch("paste and write", len(track.valid), bars))
+            watch = Watch("paste and write", len(track.valid), bars)
+            frames = masked_frames(host, track, crops, mixed, mask, watch)
             video.write_video(options.target, frames, track.frame_rate, audio_from=options.first)
     _tell(options, model.name, track, cuts, seconds)
 
@@ -115,21 +115,6 @@ def _face(model: Any, source: Path, detector: Any, progress: Progress) -> tuple[
         return find_unless_known(model, source, None, detector, progress)
     except DvaError as error:
         raise error if str(source) in str(error) else DvaError(f"{source}: {error}") from error
-
-
-def _pasted(
-    source: Path, track: FaceTrack, crops: Tensor, mixed: Tensor, mask: Tensor, watch: Watch
-) -> Iterator[np.ndarray]:  # fmt: skip
-    """The frames of `source`, uint8 [H,W,3], with its faces (crops [V,3,S,S]) replaced where the mask [V,1,S,S] is."""
-    from ..faces.pasting import paste_faces
-    from ..footage import frames_with_track
-
-    first = 0
-    for frames, part in frames_with_track(source, track):
-        rows = slice(first, first + int(part.valid.sum()))
-        yield from paste_faces(frames, mixed[rows], part, mask[rows], source_crops=crops[rows])
-        first = rows.stop
-        watch.tick(len(frames))
 
 
 def _tell(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +88,7 @@ def _attributes(model: DiffusionVideoAutoencoder, clips: Sequence[EncodedClip], 
     """Every attribute put on and taken off, of one frame of each clip."""
     rows: dict[str, list[Tensor]] = {}
     for clip in clips:
-        middle = _frame(clip, len(clip.crops) // 2)
+        middle = clip.part([len(clip.crops) // 2])
         edits = [{name: scale} for name in model.attributes.names for scale in (-1.0, 1.0)]
         decoded = sweep_clip(model, middle, [edit_clip(model, clip, edit) for edit in edits], **options)[:, 0]
         pairs = rearrange(decoded, "(n s) c h w -> n s c h w", s=2)
@@ -100,7 +99,7 @@ def _attributes(model: DiffusionVideoAutoencoder, clips: Sequence[EncodedClip], 
 
 def _preserve(model: DiffusionVideoAutoencoder, clip: EncodedClip, options: Mapping) -> Rows:
     """An edit with and without keeping all other attributes."""
-    middle, rows = _frame(clip, len(clip.crops) // 2), {}
+    middle, rows = clip.part([len(clip.crops) // 2]), {}
     for label, edit in PRESERVING.items():
         identities = [edit_clip(model, clip, edit, preserve=keep) for keep in ((), preserved(model, next(iter(edit))))]
         decoded = sweep_clip(model, middle, identities, **options)[:, 0]
@@ -116,7 +115,7 @@ def _text(model: DiffusionVideoAutoencoder, clip: EncodedClip, options: Mapping)
         clip_net = load_demo_clip(model.device)
     except DvaError:
         return {}
-    middle, rows = _frame(clip, len(clip.crops) // 2), {}
+    middle, rows = clip.part([len(clip.crops) // 2]), {}
     for case in CASES:
         shift = find_text_shift(model, clip_net, clip, case.source, case.target, cancelled=options["cancelled"])
         identities = [shift_identity(clip.identity.mean(), shift, scale) for scale in (0.5, 1.0, -1.0)]
@@ -156,18 +155,6 @@ def _growing(model: DiffusionVideoAutoencoder, clip: EncodedClip, options: Mappi
     return {"source": _pictures(clip.crops)} | {
         label: _pictures(crops) for label, crops in zip(GROWING, decoded, strict=True)
     }
-
-
-def _frame(clip: EncodedClip, at: int) -> EncodedClip:
-    """One frame of a clip, still of the whole clip's person."""
-    only = slice(at, at + 1)
-    return EncodedClip(
-        clip.crops[only],
-        clip.identity.mean(),
-        replace(clip.landmark_codes, codes=clip.landmark_codes.codes[only]),
-        replace(clip.noise_maps, x_T=clip.noise_maps.x_T[only]),
-        clip.unedited[only],
-    )
 
 
 def _pictures(crops: Tensor) -> np.ndarray:
