@@ -23,6 +23,9 @@ from .values import IDENTITY_FEATURES, LANDMARK_CODE, Identity, LandmarkCodes
 NOT_FACE = (0, 16, 18)
 NOT_FACE_IN_VIDEO = (*NOT_FACE, 7, 8, 14, 17)
 
+# What a layer writes at once on a CPU: more would not stay near the processor, nor be memory that is used again.
+CPU_BYTES_AT_ONCE = 16 * 2**20
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -142,22 +145,44 @@ class DiffusionVideoAutoencoder(nn.Module):
         return rearrange(inside, "t h w -> t 1 h w").float()
 
     def eps(self, z_face: Tensor, batch_size: int = 16) -> Callable[[Tensor, Tensor], Tensor]:
-        """The noise estimator of these faces, for the solvers: (x [T,3,S,S], t int64 [T]) -> noise [T,3,S,S].
+        """The noise estimator of these faces, for the solvers: (x [T,3,S,S], t int64 [T] or [1]) -> noise [T,3,S,S].
 
-        z_face: [T,512], or [1,512] for a face that all frames share. The noise comes back on x's device.
+        z_face: [T,512], or [1,512] for a face that all frames share. t is [1] where all frames are at one step. The
+        noise comes back as float32 on x's device.
         """
-        z_face = z_face.to(self.device)
+        faces = self.unet.modulations(z_face.to(self.device))
+        batch_size = frames_at_once(self.unet, batch_size)
 
         def estimate(x: Tensor, t: Tensor) -> Tensor:
-            z = z_face.expand(len(x), -1)
-            batches = zip(x.split(batch_size), t.split(batch_size), z.split(batch_size), strict=True)
-            return torch.cat([self.unet(*(part.to(self.device) for part in batch)) for batch in batches]).to(x.device)
+            noise = torch.empty(x.shape, device=x.device)
+            for start in range(0, len(x), batch_size):
+                rows = slice(start, start + batch_size)
+                at_t, of_faces = _rows(t, rows), [_rows(face, rows) for face in faces]
+                noise[rows] = self.unet(self._sent(x[rows]), self._sent(at_t), of_faces)
+            return noise
 
         return estimate
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)
 
     @torch.no_grad()
     def _in_batches(self, net: Callable[[Tensor], Tensor], crops: Tensor, batch_size: int) -> Tensor:
         return torch.cat([net(batch.to(self.device)).float().cpu() for batch in crops.split(batch_size)])
+
+
+def frames_at_once(unet: UNet, most: int) -> int:
+    """How many frames go through the net together, at most `most`; a CPU is fastest with large ones one by one."""
+    first = unet.input_blocks[0][0].weight
+    if first.device.type != "cpu":
+        return most
+    widest = unet.config.model_channels * (unet.config.image_size // unet.config.unshuffle) ** 2
+    return max(1, min(most, CPU_BYTES_AT_ONCE // (widest * first.dtype.itemsize)))
+
+
+def _rows(tensor: Tensor, rows: slice) -> Tensor:
+    """Some rows; or the one that all share."""
+    return tensor if len(tensor) == 1 else tensor[rows]
 
 
 def fold_input_scaling(head: nn.Linear, scale_id: float, mean_lnd: Tensor, std_lnd: Tensor) -> nn.Linear:

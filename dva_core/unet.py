@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -106,33 +107,47 @@ class UNet(nn.Module):
         self.out = nn.Sequential(GroupNorm(width), nn.SiLU(), _zeroed(last))
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor | Sequence[Tensor]) -> Tensor:
         """Names the noise in x.
 
-        x: [B,3,S,S] noisy pictures. t: int64 [B], ORIGINAL steps 0..999. cond: [B,cond_channels], or
-        [1,cond_channels] for a face that all share. Returns float32 [B,3,S,S] in any precision of weights.
+        x: [B,3,S,S] noisy pictures. t: int64 [B], ORIGINAL steps 0..999, or [1] for a step that all share. cond:
+        [B,cond_channels], or [1,cond_channels] for a face that all share; or their `modulations`, where these are
+        known. Returns float32 [B,3,S,S] in any precision of weights.
         """
-        dtype = self.input_blocks[0][0].weight.dtype
-        # Every block passes SiLU over both conditions before its own linear layer: do it once.
         emb = F.silu(self.time_embed(t))
-        cond = F.silu(cond.to(dtype))
+        faces = iter(self.modulations(cond) if isinstance(cond, Tensor) else cond)
 
-        h = F.pixel_unshuffle(x, self.config.unshuffle).to(dtype).contiguous(memory_format=torch.channels_last)
+        h = F.pixel_unshuffle(x, self.config.unshuffle).to(self.dtype).contiguous(memory_format=torch.channels_last)
         h = self.input_blocks[0][0](h)
         skips = [h]
         for block in self.input_blocks[1:]:
-            h = _through(block, h, emb, cond)
+            h = _through(block, h, emb, faces)
             skips.append(h)
-        h = _through(self.middle_block, h, emb, cond)
+        h = _through(self.middle_block, h, emb, faces)
         for block in self.output_blocks:
-            h = _through(block, torch.cat([h, skips.pop()], dim=1), emb, cond)
+            h = _through(block, torch.cat([h, skips.pop()], dim=1), emb, faces)
 
         # At late steps x_0 is the noise's error times 100: half precision here would drown the condition.
         with torch.autocast(h.device.type, enabled=False):
-            norm, act, last = self.out
-            h = F.conv2d(act(norm(h.float())), last.weight.float(), last.bias.float(), padding=1)
+            norm, _, last = self.out
+            h = F.group_norm(h.float(), norm.num_groups, norm.weight.float(), norm.bias.float(), norm.eps)
+            h = F.conv2d(_activated(h), last.weight.float(), last.bias.float(), padding=1)
             h = F.pixel_shuffle(h, self.config.unshuffle)
-            return h if self.config.output == "eps" else _eps_from_v(h, x.float(), t)
+            return h if self.config.output == "eps" else eps_from_v(h, x.float(), t)
+
+    def modulations(self, cond: Tensor) -> list[Tensor]:
+        """What faces [N,cond_channels] do to each residual block: its scale and shift, [N,2*width].
+
+        They are the same at every step, so that a clip needs them once.
+        """
+        # Every block passes SiLU over both conditions before its own linear layer: do it once.
+        cond = F.silu(cond.to(self.dtype))
+        return [block.cond_emb_layers[1](cond) for block in self.modules() if isinstance(block, ResBlock)]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights, in which all but the last layer is computed."""
+        return self.input_blocks[0][0].weight.dtype
 
 
 class TimeEmbedding(nn.Module):
@@ -182,14 +197,18 @@ class ResBlock(nn.Module):
         )
         self.skip_connection = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
 
-    def forward(self, x: Tensor, emb: Tensor, cond: Tensor) -> Tensor:
-        """x: [B,C,H,W]; emb, cond: [B or 1,channels], SiLU already applied."""
-        norm, act, conv = self.in_layers
-        h = conv(self._resampled(act(norm(x))))
-        norm_t, act, conv_t, norm_c, _, dropout, conv_c = self.out_layers
-        h = conv_t(act(_modulated(norm_t(h), self.emb_layers[1](emb))))
-        h = conv_c(dropout(act(_modulated(norm_c(h), self.cond_emb_layers[1](cond)))))
-        return self.skip_connection(self._resampled(x)) + h
+    def forward(self, x: Tensor, emb: Tensor, face: Tensor) -> Tensor:
+        """x: [B,C,H,W]; emb: [B or 1,channels], SiLU already applied; face: its scale and shift, [B or 1,2*width]."""
+        norm, _, conv = self.in_layers
+        norm_t, _, conv_t, norm_c, _, dropout, conv_c = self.out_layers
+        h = self._resampling(conv, _activated(norm(x)))
+        h = conv_t(_activated(_modulated_by_step(norm_t, h, self.emb_layers[1](emb))))
+        h = conv_c(dropout(_activated(_modulated(norm_c(h), face))))
+        return _sum(h, self.skip_connection(self._resampled(x)))
+
+    def _resampling(self, conv: nn.Conv2d, h: Tensor) -> Tensor:
+        """The convolution of a picture that is first brought to the block's size."""
+        return upsampling_conv(h, conv.weight, conv.bias) if self.resample == "up" else conv(self._resampled(h))
 
     def _resampled(self, x: Tensor) -> Tensor:
         if self.resample == "up":
@@ -215,7 +234,7 @@ class AttentionBlock(nn.Module):
         # Heads are split off before q, k and v: the published channel order.
         q, k, v = rearrange(self.qkv(tokens), "b l (n three c) -> three b n l c", three=3, n=self.num_heads)
         mixed = rearrange(F.scaled_dot_product_attention(q, k, v), "b n l c -> b l (n c)")
-        return x + rearrange(self.proj_out(mixed), "b (h w) c -> b c h w", h=x.shape[2])
+        return _sum(rearrange(self.proj_out(mixed), "b (h w) c -> b c h w", h=x.shape[2]), x)
 
 
 class TokenLinear(nn.Conv1d):
@@ -226,7 +245,7 @@ class TokenLinear(nn.Conv1d):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Normalisation in float32 whatever the input, back in the input's precision.
+    """Normalisation with statistics in float32 whatever the input (PyTorch's own), back in the input's precision.
 
     32 groups as published; where 32 does not divide the width, the largest number below that does.
     """
@@ -235,19 +254,48 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(max(n for n in range(1, 33) if width % n == 0), width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps)
-        return y.to(x.dtype)
+        return super().forward(x).to(x.dtype)  # autocast would leave it in float32 on a GPU
 
 
-def _through(block: nn.ModuleList, h: Tensor, emb: Tensor, cond: Tensor) -> Tensor:
+def upsampling_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 3 x 3 convolution of x [B,C,H,W] enlarged to 2H x 2W by repeating pixels, in 4/9 of the products.
+
+    Repeated pixels meet sums of weights: the same is a transposed convolution with the 4 x 4 kernel of these sums.
+    """
+    sums = weight.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+    kernel = torch.einsum("oihw,ah,bw->ioab", weight, sums, sums)
+    return F.conv_transpose2d(x, kernel.contiguous(memory_format=torch.channels_last), bias, stride=2, padding=1)
+
+
+def _through(block: nn.ModuleList, h: Tensor, emb: Tensor, faces: Iterator[Tensor]) -> Tensor:
     for layer in block:
-        h = layer(h, emb, cond) if isinstance(layer, ResBlock) else layer(h)
+        h = layer(h, emb, next(faces)) if isinstance(layer, ResBlock) else layer(h)
     return h
+
+
+def _modulated_by_step(norm: GroupNorm, h: Tensor, scale_shift: Tensor) -> Tensor:
+    """The normalised h, scaled and shifted, in one go where all share the step."""
+    if len(scale_shift) > 1:
+        return _modulated(norm(h), scale_shift)
+    scale, shift = scale_shift[0].chunk(2)
+    weight, bias = norm.weight * (1 + scale), torch.addcmul(shift, norm.bias, 1 + scale)
+    return F.group_norm(h, norm.num_groups, weight, bias, norm.eps).to(h.dtype)
 
 
 def _modulated(h: Tensor, scale_shift: Tensor) -> Tensor:
     scale, shift = scale_shift[:, :, None, None].chunk(2, dim=1)
-    return torch.addcmul(shift, h, 1 + scale)
+    return torch.addcmul(shift, h, 1 + scale, out=None if torch.is_grad_enabled() else h)
+
+
+# Fresh memory costs more time than these operations do: where no gradient is asked for, they write over their input.
+
+
+def _activated(h: Tensor) -> Tensor:
+    return F.silu(h, inplace=not torch.is_grad_enabled())
+
+
+def _sum(h: Tensor, x: Tensor) -> Tensor:
+    return h + x if torch.is_grad_enabled() else h.add_(x)
 
 
 def _zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
@@ -257,7 +305,8 @@ def _zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
     return layer
 
 
-def _eps_from_v(v: Tensor, x: Tensor, t: Tensor) -> Tensor:
+def eps_from_v(v: Tensor, x: Tensor, t: Tensor) -> Tensor:
+    """The noise in x [B,3,S,S] at steps t [B or 1] for a velocity v (Salimans & Ho 2022, Sec. 4)."""
     signal, noise = _signal_and_noise(x.device)
     return signal[t, None, None, None] * v + noise[t, None, None, None] * x
 

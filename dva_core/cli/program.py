@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import DvaError
+from .bench import add_bench
 from .convert import add_convert
 from .edit import add_edit
 from .measure import add_demo, add_eval, add_info
@@ -23,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except KeyboardInterrupt:
-        print("dva: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"dva: interrupted. {error}" if str(error) else "dva: interrupted", file=sys.stderr)
         return INTERRUPTED
     except DvaError as error:
         print(f"dva: {error}", file=sys.stderr)
@@ -40,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="dva", description="Edit who is seen in a face video and keep how they move (Kim et al., CVPR 2023)."
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_edit, add_sweep, add_mix, add_demo, add_info, add_models, add_convert, add_eval, add_train):
+    for add in (
+        add_edit, add_sweep, add_mix, add_demo, add_info, add_models, add_convert, add_eval, add_bench, add_train
+    ):  # fmt: skip
         add(commands)
     return parser
