@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from . import tensorfile
+from .diffusion.solvers import find_solver
 from .errors import DvaError
 
 LANDMARK_POINTS = 68
@@ -111,24 +112,47 @@ class LandmarkCodes(Stored):
 class NoiseMaps(Stored):
     """All the rest: x_T float32 [T,3,S,S], with the steps, solver and model that inverted the crops to it.
 
-    The solver of noise that no crops were inverted to is NO_SOLVER.
+    `stored`: the maps that the solver goes on from beside x_T, float32 or float16 [T,n,3,S,S], None where it needs none
+    (`diffusion.SOLVERS`). The solver of noise that no crops were inverted to is NO_SOLVER.
     """
 
     x_T: Tensor
     steps: int
     solver: str
     model: str
+    stored: Tensor | None = None
 
     def __post_init__(self) -> None:
         _check_tensor("NoiseMaps.x_T", self.x_T, ("T", 3, "S", "S"))
+        expected = 0 if self.solver == NO_SOLVER else find_solver(self.solver, self.steps).stored(self.steps)
+        shape = [len(self.x_T), expected, *self.x_T.shape[1:]]
+        found = None if self.stored is None else list(self.stored.shape)
+        if found != (shape if expected else None):
+            raise DvaError(
+                f"Noise maps of the solver {self.solver} with {self.steps} steps go with "
+                f"{f'stored maps {shape}' if expected else 'no stored maps'}, not {found}; invert the clip again."
+            )
+        if self.stored is not None and self.stored.dtype not in (torch.float32, torch.float16):
+            raise DvaError(f"NoiseMaps.stored must be float32 or float16, not {self.stored.dtype}.")
+
+    @property
+    def bytes_per_frame(self) -> int:
+        """The memory that they take."""
+        maps = [self.x_T] if self.stored is None else [self.x_T, self.stored]
+        return sum(each[0].numel() * each.element_size() for each in maps)
+
+    def part(self, frames: Sequence[int] | slice) -> NoiseMaps:
+        """Those of some frames."""
+        stored = None if self.stored is None else self.stored[frames]
+        return replace(self, x_T=self.x_T[frames], stored=stored)
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedClip(Stored):
     """A clip taken apart: crops float32 [T,3,S,S] in -1..1, and for each its landmarks and noise.
 
-    `identity` has a row for each frame, or one for the clip. `unedited`: the plain decode of the noise maps with the
-    mean identity, [T,3,S,S] in -1..1; what it lacks of the crops is the detail that few steps lose. `recombined`: the
+    `identity` has a row for each frame, or one for the clip. `unedited`: what the noise maps decode to with the mean
+    identity, [T,3,S,S] in -1..1; what it lacks of the crops is the detail that a solver loses. `recombined`: the
     landmark codes or noise maps are those of another clip (`editing.transfer`), and decode to something else.
     """
 
@@ -161,7 +185,7 @@ class EncodedClip(Stored):
             crops=self.crops[frames],
             identity=self.identity.mean(),
             landmark_codes=replace(self.landmark_codes, codes=self.landmark_codes.codes[frames]),
-            noise_maps=replace(self.noise_maps, x_T=self.noise_maps.x_T[frames]),
+            noise_maps=self.noise_maps.part(frames),
             unedited=self.unedited[frames],
         )
 
@@ -203,7 +227,9 @@ def _split(value: Stored) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _joined(cls: type[StoredValue], plain: dict[str, Any], tensors: dict[str, Tensor]) -> StoredValue:
     parts: dict[str, Any] = {}
     for name, kind in get_type_hints(cls).items():
-        if kind is Tensor:
+        if kind == (Tensor | None):
+            parts[name] = tensors.get(name)
+        elif kind is Tensor:
             parts[name] = tensors[name]
         elif kind is np.ndarray:
             parts[name] = tensors[name].numpy()

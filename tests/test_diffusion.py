@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dva_core.diffusion import decode, invert, linear_alpha_bar, spaced_timesteps
+from dva_core.diffusion import linear_alpha_bar, spaced_timesteps
+from dva_core.diffusion.ddim import decode, invert
 from dva_core.errors import Cancelled, DvaError
 
 PICTURE = torch.linspace(-1, 1, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dva_core.diffusion import decode, invert
+from dva_core.diffusion.ddim import decode, invert
 
 from .golden import load_tensors
 from .golden_unet import golden_unet

@@ -21,7 +21,7 @@ from torch import Tensor
 from .schedule import linear_alpha_bar, spaced_timesteps
 
 NoiseEstimator = Callable[[Tensor, Tensor], Tensor]
-"""eps(x [B,3,S,S], t int64 [B]) -> the noise in x, [B,3,S,S]; t counts the original 1000 steps."""
+"""eps(x [B,3,S,S], t int64 [1], for all of them) -> the noise in x, [B,3,S,S]; t counts the original 1000 steps."""
 
 OnStep = Callable[[int, int], None]
 """on_step(done, total), called after each step; what it raises ends the walk."""
@@ -45,12 +45,12 @@ def invert(
     even spacing raises `DvaError`.
     """
     timesteps = spaced_timesteps(steps)
-    levels = _levels(timesteps)
+    alpha_bar = levels(steps)
     if faithful:
         # The state at level i is handed to the net as step tau_i and lifted to level i + 1.
-        walk = [(t, a, b) for t, (a, b) in zip(timesteps, pairwise(levels[1:]), strict=False)]
+        walk = [(t, a, b) for t, (a, b) in zip(timesteps, pairwise(alpha_bar[1:]), strict=False)]
     else:
-        walk = [(t, a, b) for t, (a, b) in zip([timesteps[0], *timesteps], pairwise(levels), strict=False)]
+        walk = [(t, a, b) for t, (a, b) in zip([timesteps[0], *timesteps], pairwise(alpha_bar), strict=False)]
     return _walked(eps, x0, walk, faithful and clamp, on_step)
 
 
@@ -70,15 +70,32 @@ def decode(
     part of each state back to what it should be.
     """
     timesteps = spaced_timesteps(steps)
-    levels = _levels(timesteps)
-    walk = [(t, b, a) for t, (a, b) in zip(timesteps, pairwise(levels), strict=True)][::-1]
+    alpha_bar = levels(steps)
+    walk = [(t, b, a) for t, (a, b) in zip(timesteps, pairwise(alpha_bar), strict=True)][::-1]
     x0 = _walked(eps, x_T, walk, faithful and clamp, on_step, hold)
     return x0 if faithful else x0.clamp(-1.0, 1.0)
 
 
-def _levels(timesteps: list[int]) -> list[float]:
+def levels(steps: int) -> list[float]:
     """alpha_bar of the clean picture (1), then of each kept step."""
-    return [1.0, *linear_alpha_bar()[timesteps].tolist()]
+    return [1.0, *linear_alpha_bar()[spaced_timesteps(steps)].tolist()]
+
+
+def moved(x: Tensor, noise: Tensor, now: float | Tensor, then: float | Tensor, clamp: bool = False) -> Tensor:
+    """Picture and noise [B,3,S,S], mixed anew for another alpha_bar: Song et al. 2021, Eq. 12 with sigma = 0.
+
+    now, then: a number, or [B,1,1,1].
+    """
+    x0 = x / now**0.5 - (1 / now - 1) ** 0.5 * noise
+    if clamp:
+        x0 = x0.clamp(-1.0, 1.0)
+        noise = (x / now**0.5 - x0) / (1 / now - 1) ** 0.5
+    return then**0.5 * x0 + (1 - then) ** 0.5 * noise
+
+
+def named(eps: NoiseEstimator, x: Tensor, t: int) -> Tensor:
+    """The noise, float32 [B,3,S,S], that the net names in x at step t."""
+    return eps(x, torch.tensor([t], device=x.device)).float()
 
 
 def _walked(
@@ -88,19 +105,9 @@ def _walked(
     """Goes through (step shown to the net, alpha_bar now, alpha_bar next), one evaluation each."""
     x = x.float()
     for done, (t, now, then) in enumerate(walk, start=1):
-        noise = eps(x, torch.full((len(x),), t, dtype=torch.int64, device=x.device)).float()
-        x = _moved(x, noise, now, then, clamp)
+        x = moved(x, named(eps, x, t), now, then, clamp)
         if hold is not None:
             x = hold(x, then)
         if on_step is not None:
             on_step(done, len(walk))
     return x
-
-
-def _moved(x: Tensor, noise: Tensor, now: float, then: float, clamp: bool) -> Tensor:
-    """Song et al. 2021, Eq. 12 with sigma = 0: picture and noise, mixed anew for another level."""
-    x0 = x / now**0.5 - (1 / now - 1) ** 0.5 * noise
-    if clamp:
-        x0 = x0.clamp(-1.0, 1.0)
-        noise = (x / now**0.5 - x0) / (1 / now - 1) ** 0.5
-    return then**0.5 * x0 + (1 - then) ** 0.5 * noise

@@ -148,19 +148,17 @@ class TextSearch:
     def _pictures(self, shift: Tensor, rows: slice) -> Tensor:
         """What one DDIM step makes of the states with the shifted identity (Song et al. 2021, Eq. 12, sigma = 0)."""
         z_face = self._face_latent(moved(self.people[rows], shift, self.length), self.codes[rows])
-        x, now, then = self.x[rows], self.now[rows], self.then[rows]
+        x = self.x[rows]
         noise = self._eps(z_face)(x, self.t[rows])
-        x0 = x / now.sqrt() - (1 / now - 1).sqrt() * noise
-        if self.settings.faithful:
-            x0 = x0.clamp(-1, 1)
-            noise = (x / now.sqrt() - x0) / (1 / now - 1).sqrt()
-        return then.sqrt() * x0 + (1 - then).sqrt() * noise
+        return ddim.moved(x, noise, self.now[rows], self.then[rows], self.settings.faithful)
 
     def _eps(self, z_face: Tensor) -> ddim.NoiseEstimator:
         return lambda x, t: torch.cat(
             [
                 self.unet(*part)
-                for part in zip(*(each.split(self.batch_size) for each in (x, t, z_face)), strict=True)
+                for part in zip(
+                    *(each.split(self.batch_size) for each in (x, t.expand(len(x)), z_face)), strict=True
+                )
             ]
         )  # fmt: skip
 
@@ -185,7 +183,7 @@ def _states(eps: ddim.NoiseEstimator, x_T: Tensor, steps: int, faithful: bool) -
 
     def recorded(x: Tensor, t: Tensor) -> Tensor:
         states.append(x)
-        times.append(t)
+        times.append(t.expand(len(x)))
         return eps(x, t)
 
     ddim.decode(recorded, x_T, steps, faithful)

@@ -129,7 +129,7 @@ def with_random_noise(clip: EncodedClip, seed: int) -> EncodedClip:
     """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(clip.noise_maps.x_T.shape[1:], generator=generator).expand_as(clip.noise_maps.x_T)
-    noise_maps = replace(clip.noise_maps, x_T=noise.contiguous(), solver=NO_SOLVER)
+    noise_maps = replace(clip.noise_maps, x_T=noise.contiguous(), solver=NO_SOLVER, stored=None)
     return replace(clip, noise_maps=noise_maps, unedited=clip.crops, recombined=True)
 
 
