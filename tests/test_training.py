@@ -75,12 +75,17 @@ def test_the_training_mask_leaves_out_background_clothes_and_hat():
     assert face_masks(parsing).tolist() == [[[[0.0, 0.0, 0.0, 1.0, 1.0]]]]
 
 
-def test_the_head_counts_more_than_the_background_and_the_eyes_most(faces):
+def test_the_head_counts_more_than_the_background_then_the_eyes_and_the_mouth_most(faces):
     weights = pixel_weights(faces.parsing, faces.landmarks)
     torch.testing.assert_close(weights.mean((1, 2, 3)), torch.ones(len(weights)))
-    eye = (faces.landmarks[0, 36:42].mean(0) * faces.parsing.shape[-1]).astype(int)
-    corner, chin, eye = weights[0, 0, 0, 0], weights[0, 0][faces.parsing[0] == 13].min(), weights[0, 0, eye[1], eye[0]]
-    assert (chin / corner, eye / corner) == pytest.approx((2, 4))
+    eye, mouth = (
+        (faces.landmarks[0, points].mean(0) * faces.parsing.shape[-1]).astype(int)
+        for points in (slice(36, 42), slice(48, 68))
+    )
+    corner, nose = weights[0, 0, 0, 0], weights[0, 0][faces.parsing[0] == 10].min()
+    assert nose / corner == pytest.approx(2)
+    assert weights[0, 0, eye[1], eye[0]] / corner == pytest.approx(4)
+    assert weights[0, 0, mouth[1], mouth[0]] / corner == pytest.approx(6)
 
 
 def test_a_batch_is_decided_by_its_seed(faces, conditions):
@@ -111,6 +116,23 @@ def test_an_interrupted_training_ends_in_the_same_net(tmp_path, faces, condition
     assert history[-1]["step"] == 4 and history[-1]["x_T_std"] > 0
     for name, value in straight.state_dict().items():
         assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
+
+
+def test_a_training_may_begin_with_a_net(tmp_path, faces, conditions, watched):
+    short = AutoencoderTraining(steps=2, batch_size=2, diagnose_every=100)
+    first, _ = train_autoencoder(NET, short, faces, conditions, watched, tmp_path / "first")
+    still = AutoencoderTraining(steps=1, batch_size=2, learning_rate=0.0, diagnose_every=100)
+    second, _ = train_autoencoder(NET, still, faces, conditions, watched, tmp_path / "second", begin=first)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
+def test_siblings_may_differ_in_other_attributes(tmp_path):
+    plan = RenderPlan(people=4, siblings=4, views=1, size=32, sibling_attributes=("Bald", "Goatee"))
+    faces = render_face_set(plan, tmp_path, workers=1)
+    for row in range(4, 8):
+        name = faces.attribute_names.index(("Bald", "Goatee")[row % 2])
+        assert faces.attributes[row, name] != faces.attributes[faces.original[row], name]
 
 
 def test_training_lowers_the_loss(tmp_path, faces, conditions, watched):

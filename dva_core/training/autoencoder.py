@@ -72,14 +72,19 @@ def train_autoencoder(
     held_back: tuple[FaceSet, Conditions],
     folder: Path,
     progress: Callable[[str, int, int], None] = lambda *_: None,
+    begin: FaceDenoiser | None = None,
 ) -> tuple[FaceDenoiser, list[dict]]:
-    """Trains from the newest checkpoint in `folder`, or from nothing; returns the averaged net and the diagnoses.
+    """Trains from the newest checkpoint in `folder`, or else from `begin`, or from nothing.
+
+    Returns the averaged net and the diagnoses.
 
     Every random number of step k comes from (seed, k), so that an interrupted run repeats nothing and skips nothing.
     """
     accelerator = Accelerator(mixed_precision="bf16" if _has_bfloat16() else "no")
     torch.manual_seed(training.seed)
     net = FaceDenoiser(config, *conditions.landmark_scaling)
+    if begin is not None:
+        net.load_state_dict(begin.state_dict())
     average = FaceDenoiser(config, *conditions.landmark_scaling).requires_grad_(False)
     optimizer = torch.optim.Adam(net.parameters(), lr=training.learning_rate, betas=(0.9, 0.99), fused=True)
     checkpoint = folder / "autoencoder.safetensors"

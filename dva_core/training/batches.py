@@ -14,10 +14,11 @@ from .rendered import FaceSet, pictures_to_crops
 BACKGROUND, CLOTH, HAT = 0, 16, 18
 MIDDLE_STEPS = (200, 800)
 """Noise levels drawn twice as often and more: there the identity decides thin things such as the frames of glasses."""
-HEAD_WEIGHT, EYE_WEIGHT = 2.0, 4.0
-"""What a pixel of the head, and one about the eyes, counts against one of the background, which the noise maps hold."""
-EYE_MARGIN = 0.45
-"""How far glasses reach beyond the eyes, in distances of the eyes."""
+HEAD_WEIGHT, EYE_WEIGHT, MOUTH_WEIGHT = 2.0, 4.0, 6.0
+"""What a pixel of the head, about the eyes and about the mouth counts against one of the background, which the noise
+maps hold. The mouth is small, and unless its codes are obeyed, the noise maps keep the source's."""
+EYE_MARGIN, MOUTH_MARGIN = 0.45, 0.12
+"""How far glasses reach beyond the eyes, and lips beyond their points, in distances of the eyes."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,17 @@ def pixel_weights(parsing: np.ndarray, landmarks: np.ndarray) -> Tensor:
     the loss and leaves little for what edits change.
     """
     head = ~np.isin(parsing, (BACKGROUND, CLOTH))
-    eyes = landmarks[:, 36:48]
-    margin = EYE_MARGIN * np.linalg.norm(eyes[:, :6].mean(1) - eyes[:, 6:].mean(1), axis=1)[:, None]
-    low, high = eyes.min(1) - margin, eyes.max(1) + margin
-    place = (np.arange(parsing.shape[-1]) + 0.5) / parsing.shape[-1]
-    across, down = ((place > low[:, axis, None]) & (place < high[:, axis, None]) for axis in (0, 1))
-    band = down[:, :, None] & across[:, None, :]
-    weights = np.where(band, EYE_WEIGHT, np.where(head, HEAD_WEIGHT, 1.0))
+    eyes, mouth = landmarks[:, 36:48], landmarks[:, 48:68]
+    distance = np.linalg.norm(eyes[:, :6].mean(1) - eyes[:, 6:].mean(1), axis=1)[:, None]
+    weights = np.where(head, HEAD_WEIGHT, 1.0)
+    weights = np.where(_box(eyes, EYE_MARGIN * distance, parsing.shape[-1]), EYE_WEIGHT, weights)
+    weights = np.where(_box(mouth, MOUTH_MARGIN * distance, parsing.shape[-1]), MOUTH_WEIGHT, weights)
     return torch.from_numpy(weights / weights.mean((1, 2), keepdims=True))[:, None].float()
+
+
+def _box(points: np.ndarray, margin: np.ndarray, size: int) -> np.ndarray:
+    """Which pixels [B,S,S] lie about points [B,P,2], given in fractions, with a margin [B,1]."""
+    low, high = points.min(1) - margin, points.max(1) + margin
+    place = (np.arange(size) + 0.5) / size
+    across, down = ((place > low[:, axis, None]) & (place < high[:, axis, None]) for axis in (0, 1))
+    return down[:, :, None] & across[:, None, :]

@@ -7,14 +7,15 @@ have no part in it. The truth is what the renderer shows of the same people.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .. import diffusion
 from ..autoencoder import DiffusionVideoAutoencoder
-from ..diffusion import decode, invert
+from ..diffusion import DEFAULT_SOLVER, DEFAULT_STEPS
 from ..editing.attributes import edit_identity
 from ..encoders import AttributeClassifierNet
 from ..pipeline import decode_clip
@@ -44,8 +45,7 @@ Tried = dict[float, dict[str, float]]
 
 @dataclass(frozen=True)
 class Calibration:
-    """One picture each of people `first_person`, +1, ... of the training range, whom no other stage has seen; `steps`
-    of DDIM, of which few do.
+    """One picture each of people `first_person`, +1, ... of the training range, whom no other stage has seen.
 
     For each attribute and direction, `people` who can be edited that way. Strengths, in half distances beyond the
     midpoint, are tried from the least on; it is given up when the strength `halfway` reaches fewer than `hope`.
@@ -55,8 +55,8 @@ class Calibration:
     """
 
     first_person: int = 95_000
-    people: int = 8
-    steps: int = 10
+    people: int = 12
+    steps: int = DEFAULT_STEPS
     strengths: tuple[float, ...] = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
     enough: float = 0.85
     least: float = 0.7
@@ -202,10 +202,9 @@ def _encode(model: DiffusionVideoAutoencoder, crops: Tensor, steps: int) -> Enco
     """Pictures of as many people, where `pipeline.encode_clip` would take them for one."""
     identity, landmark_codes = model.encode_identity(crops), model.encode_landmarks(crops)
     eps = model.eps(model.face_latent(identity, landmark_codes))
-    x_T = invert(eps, crops, steps)
-    return EncodedClip(
-        crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name), decode(eps, x_T, steps)
-    )
+    x_T, stored = diffusion.invert(eps, crops, DEFAULT_SOLVER, steps)
+    noise_maps = NoiseMaps(x_T, steps, DEFAULT_SOLVER, model.name, stored)
+    return EncodedClip(crops, identity, landmark_codes, noise_maps, crops)
 
 
 def _rows(clip: EncodedClip, rows: Sequence[int]) -> EncodedClip:
@@ -214,6 +213,6 @@ def _rows(clip: EncodedClip, rows: Sequence[int]) -> EncodedClip:
         clip.crops[rows],
         Identity(clip.identity.features[rows], clip.identity.model),
         LandmarkCodes(clip.landmark_codes.codes[rows], clip.landmark_codes.model),
-        replace(clip.noise_maps, x_T=clip.noise_maps.x_T[rows]),
+        clip.noise_maps.part(rows),
         clip.unedited[rows],
     )

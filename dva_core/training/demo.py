@@ -43,7 +43,11 @@ PROVENANCE = "trained by `dva train demo` on faces that dva_core.synthetic rende
 
 @dataclass(frozen=True)
 class Recipe:
-    """The people, nets and efforts of the demo model. All people come from the training range of seeds."""
+    """The people, nets and efforts of the demo model. All people come from the training range of seeds.
+
+    The autoencoder is trained on `faces` and `strangers`, then polished on the people of `rare`, of whom half have
+    something that few have, or lack something that few lack: edits one way are learned from such pairs.
+    """
 
     faces: RenderPlan = RenderPlan(people=1600, siblings=600)
     loose: RenderPlan = RenderPlan(
@@ -62,6 +66,12 @@ class Recipe:
         embed_channels=128, cond_channels=512, dropout=0.0, output="v", unshuffle=2,
     )  # fmt: skip
     autoencoder: AutoencoderTraining = AutoencoderTraining()
+    rare: RenderPlan = RenderPlan(
+        people=1600, siblings=1600, views=8, first_person=70_000, sibling_attributes=(
+            "Bald", "Goatee", "Rosy_Cheeks", "Heavy_Makeup", "No_Beard", "Eyeglasses", "Wearing_Hat", "Mustache",
+        ),
+    )
+    polish: AutoencoderTraining = AutoencoderTraining(steps=3000, learning_rate=4e-4, decay=0.6, seed=1)
     even: EvenPlan = EvenPlan()
     reach_judge: ClassifierTraining = ClassifierTraining(Fitting(steps=700, batch_size=64, seed=2), width=48)
     calibration: Calibration = Calibration()
@@ -95,12 +105,17 @@ def train_demo(
         recipe.unet, recipe.autoencoder, everyone, conditions, watched, folder, progress
     )
 
+    rare = render_face_set(recipe.rare, folder / "data" / "rare", progress=progress)
+    denoiser, polished = train_autoencoder(
+        recipe.unet, recipe.polish, rare, conditions_of(identity, rare), watched, folder / "polish", progress, denoiser
+    )
+
     model = assemble(denoiser, identity, landmarks, parser, detector)
     directions = attribute_directions(conditions.z_id, everyone)
     model.attributes.load_state_dict(directions.state_dict())
     reached = set_reach(model, recipe, stage, device, watch)
     summary = {
-        "recipe": asdict(recipe), "diagnoses": history, "calibration": reached, "seconds": stage.seconds,
+        "recipe": asdict(recipe), "diagnoses": history + polished, "calibration": reached, "seconds": stage.seconds,
         "machine": machine(),
     }  # fmt: skip
     save_bundle(model, bundle, summary, LICENCE, PROVENANCE)

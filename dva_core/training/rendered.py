@@ -19,15 +19,12 @@ from torch import Tensor
 
 from ..synthetic import TRAIN_SEEDS, Person, render_crops, sample_motion, sample_person, sample_scene, set_attribute
 
-SIBLING_ATTRIBUTES = ("Eyeglasses", "No_Beard", "Blond_Hair", "Wearing_Hat")
-"""Attributes in which a sibling may differ from the person that it copies."""
-
 
 @dataclass(frozen=True)
 class RenderPlan:
     """What to render. Identities `first_person`, +1, … of the training range; `siblings` of them come a second time
-    with one attribute toggled; `views` pictures each. `jitter` is the spread of the crop's shift, log zoom and
-    rotation; `occluded` is the share of pictures with an object before the person."""
+    with one of `sibling_attributes` toggled, by turns; `views` pictures each. `jitter` is the spread of the crop's
+    shift, log zoom and rotation; `occluded` is the share of pictures with an object before the person."""
 
     people: int = 2400
     siblings: int = 800
@@ -36,6 +33,7 @@ class RenderPlan:
     first_person: int = 0
     jitter: tuple[float, float, float] = (0.008, 0.02, 0.02)
     occluded: float = 0.05
+    sibling_attributes: tuple[str, ...] = ("Eyeglasses", "No_Beard", "Blond_Hair", "Wearing_Hat")
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def _cast(plan: RenderPlan) -> list[tuple[Person, int]]:
     originals = [sample_person(TRAIN_SEEDS[plan.first_person + i]) for i in range(plan.people)]
     siblings = []
     for i in range(plan.siblings):
-        name = SIBLING_ATTRIBUTES[i % len(SIBLING_ATTRIBUTES)]
+        name = plan.sibling_attributes[i % len(plan.sibling_attributes)]
         person = originals[i % plan.people]
         siblings.append((set_attribute(person, name, not person.attributes[name]), i % plan.people))
     return [(person, -1) for person in originals] + siblings
