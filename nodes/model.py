@@ -36,7 +36,8 @@ class LoadModel(io.ComfyNode):
                     options=PRECISIONS,
                     default="float32",
                     tooltip="Number format of the noise estimator. float32 is exact; bfloat16 and float16 need half "
-                    "the memory, and reconstruct a little less well because small errors add up over the steps.",
+                    "the memory. Edits then differ a little; what is not edited still comes back with the solver "
+                    "residual, and a little less well with ddim.",
                     advanced=True,
                 ),
                 io.Combo.Input(

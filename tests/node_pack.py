@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 STEPS = 5
 
 ALIGN = {"which_face": "largest", "number": 1, "missing_frames": "pass through", "smoothing": 1.0, "x": 0.5, "y": 0.5}
+INVERT = {"steps": STEPS, "solver": "residual", "frames_per_batch": 8}
 PASTE = {"feather": 0.03, "colour_match": 0.0, "replace": False}
 EDIT = {"attribute": "Eyeglasses", "strength": 1.0, "method": "to class"}
 SWEEP = {
@@ -40,6 +41,10 @@ class Pack:
 
     def align(self, model: Any, images: Any, **changed: Any) -> tuple[Any, ...]:
         return self.run("AlignFaces", model=model, images=images, **{**ALIGN, **changed})
+
+    def invert(self, clip: Encoded, **changed: Any) -> tuple[Any, ...]:
+        codes = {"model": clip.model, "crops": clip.crops, "identity": clip.identity, "landmarks": clip.landmarks}
+        return self.run("Invert", **{**codes, **INVERT, **changed})
 
     def edit(self, model: Any, identity: Any, strength: float, attribute: str = "Eyeglasses") -> Any:
         edit = {**EDIT, "attribute": attribute, "strength": strength}
@@ -82,5 +87,5 @@ def encoded(pack: Pack, frames: int = 3, person: str = "first person, with sound
     identity, per_frame = pack.run("EncodeIdentity", model=model, crops=crops)
     (landmarks,) = pack.run("EncodeLandmarks", model=model, crops=crops)
     codes = {"crops": crops, "identity": identity, "landmarks": landmarks}
-    noise, _ = pack.run("Invert", model=model, **codes, steps=STEPS, solver="ddim", frames_per_batch=8)
+    noise, _, _ = pack.run("Invert", model=model, **codes, **INVERT)
     return Encoded(model, images, track, crops, identity, per_frame, landmarks, noise)

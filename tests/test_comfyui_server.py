@@ -199,7 +199,7 @@ def test_another_strength_runs_only_what_depends_on_it_and_saves_time(server, qu
     assert ran == followers(second, edit)
     kinds = {second[name]["class_type"] for name in ran}
     assert kinds >= EDITING and not kinds & BEFORE_EDITING
-    assert seconds_taken(second_entry) < 0.6 * seconds_taken(first_entry)
+    assert seconds_taken(second_entry) < 0.75 * seconds_taken(first_entry)
 
 
 def cancel_in(server, kind: str, slow: dict) -> None:
@@ -281,15 +281,19 @@ def browser(server):
         yield browser
 
 
+def what_nodes_get(api: dict) -> dict[str, tuple]:
+    """Without titles, and without the text that some browsers send to a preview of text, which wants none."""
+    return {
+        name: (node["class_type"], {key: value for key, value in node["inputs"].items() if "preview" not in key})
+        for name, node in api.items()
+    }
+
+
 @in_a_browser
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_the_browser_knows_all_nodes_and_reads_the_same_values(browser, info, file):
     folder = os.environ.get("DVA_SCREENSHOTS")
     shown = browser.show(read(file), Path(folder) / f"{file.stem}.png" if folder else None)
     assert shown.unknown == []
-    without_titles = ("class_type", "inputs")
-    ours = to_api(read(file), info)
-    assert {name: {key: node[key] for key in without_titles} for name, node in shown.api.items()} == {
-        name: {key: node[key] for key in without_titles} for name, node in ours.items()
-    }
+    assert what_nodes_get(shown.api) == what_nodes_get(to_api(read(file), info))
     assert browser.errors == []

@@ -10,7 +10,7 @@ import torch
 
 from .clip_files import TINY_CLIP, no_connections, write_tiny_clip
 from .host import object_info
-from .node_pack import EDIT, FIND, SWEEP, WEIGHTS, encoded, loaded_pack
+from .node_pack import EDIT, FIND, INVERT, SWEEP, WEIGHTS, encoded, loaded_pack
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +130,7 @@ def test_where_one_identity_is_needed_one_that_changes_is_refused(pack, clip, no
     grown = edit(pack, clip, strengths=(0.0, 0.5, 1.0))
     inputs = {
         "Invert": {
-            "model": clip.model, "crops": clip.crops, "identity": grown, "landmarks": clip.landmarks, "steps": 5,
-            "solver": "ddim", "frames_per_batch": 8,
+            "model": clip.model, "crops": clip.crops, "identity": grown, "landmarks": clip.landmarks, **INVERT,
         },
         "MixIdentities": {"identity_a": clip.identity, "identity_b": grown, "amount": 0.5},
         "AverageIdentities": {"identity_1": grown, **WEIGHTS, "reject_outliers": True},

@@ -30,9 +30,9 @@ def clip(pack):
     return encoded(pack)
 
 
-def invert(pack: Pack, clip: Encoded, **changed):
-    codes = {"crops": clip.crops, "identity": clip.identity, "landmarks": clip.landmarks, "steps": 5}
-    return pack.run("Invert", **{"model": clip.model, "solver": "ddim", "frames_per_batch": 8, **codes, **changed})
+def detail_of_another_solver(pack: Pack, clip: Encoded):
+    noise, _, _ = pack.invert(clip, solver="ddim")
+    return pack.decode(clip.model, noise, pack.edit(clip.model, clip.identity, 1.0), detail_in_head="none")
 
 
 def corrupt_bundle(pack: Pack, clip: Encoded):
@@ -172,10 +172,12 @@ WRONG: dict[str, tuple[Wrong, str]] = {
         "two numbers",
     ),
     "too few points": (lambda p, c: p.run("TrackFaceByPoints", images=c.images, points="10, 10\n20, 10"), "four"),
-    "crops that are not square": (lambda p, c: invert(p, c, crops=c.images), "square"),
-    "crops of another size": (lambda p, c: invert(p, c, crops=torch.rand(3, 32, 32, 3)), "64"),
-    "landmarks of fewer frames": (lambda p, c: invert(p, c, crops=c.crops[:2]), "as many"),
-    "steps that do not fit": (lambda p, c: invert(p, c, steps=300), "250 or 334"),
+    "crops that are not square": (lambda p, c: p.invert(c, crops=c.images), "square"),
+    "crops of another size": (lambda p, c: p.invert(c, crops=torch.rand(3, 32, 32, 3)), "64"),
+    "landmarks of fewer frames": (lambda p, c: p.invert(c, crops=c.crops[:2]), "as many"),
+    "steps that do not fit": (lambda p, c: p.invert(c, steps=300), "250 or 334"),
+    "a solver that is not there": (lambda p, c: p.invert(c, solver="euler"), "'residual', 'ddim'"),
+    "a share of detail with a solver that keeps none": (detail_of_another_solver, "Only the solver residual"),
     "an identity of another model": (
         lambda p, c: p.decode(c.model, c.noise, replace(c.identity, model="other")),
         "other",

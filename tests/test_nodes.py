@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from .host import NodeMisbehaved
+from dva_core.diffusion import SOLVERS
+
+from .host import NodeMisbehaved, object_info
 from .host.loading import PACK
 from .node_pack import WEIGHTS, encoded, loaded_pack
 
@@ -51,6 +54,56 @@ def test_strength_zero_gives_the_clip_back(pack, clip):
     assert torch.allclose(crops, clip.crops, atol=1e-6)
     images, _ = pack.paste(clip.model, clip.images, crops, clip.track)
     assert torch.allclose(images, clip.images, atol=1e-5)
+
+
+def test_all_solvers_are_offered_and_the_default_is_the_exact_one_that_edits_well(pack):
+    inputs = object_info(pack.classes)["DVA_Invert"]["input"]["required"]
+    solver, steps = inputs["solver"][1], inputs["steps"][1]
+    assert solver["options"] == list(SOLVERS) and solver["default"] == "residual" and steps["default"] == 10
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_with_every_solver_an_edit_changes_the_face_and_no_edit_changes_nothing(pack, clip, solver):
+    noise, reconstruction, _ = pack.invert(clip, solver=solver)
+    assert torch.allclose(reconstruction, clip.crops, atol=1e-6) == SOLVERS[solver].exact
+    assert torch.allclose(pack.decode(clip.model, noise, clip.identity), clip.crops, atol=1e-6)
+    glasses = pack.decode(clip.model, noise, pack.edit(clip.model, clip.identity, 1.0))
+    assert (glasses - clip.crops).abs().mean() > 0.005
+
+
+def test_the_report_tells_what_an_inversion_costs_and_what_each_edit_of_it_will(pack, clip):
+    _, _, report = pack.invert(clip, steps=10)
+    assert "residual, 10 steps" in report and "exact" in report
+    assert "11 to invert, then 10 for each edit" in report
+    # The noise map, the picture and what the net named at 11 places: 13 maps of 64 x 64 x 3 float32.
+    assert "0.64 MB a frame, 1.92 MB for 3 frames; 2.06 MB with the pictures" in report
+
+
+def test_the_report_of_the_published_way_tells_what_it_loses(pack, clip):
+    _, reconstruction, report = pack.invert(clip, solver="ddim")
+    error = (reconstruction - clip.crops).square().mean()
+    assert "5 to invert and 5 to see what is lost, then 5 for each edit" in report
+    assert f"MSE {error:.1e}" in report and "exact" not in report
+
+
+def test_stored_in_half_an_inversion_takes_half_the_memory_and_edits_alike(pack, clip):
+    half, _, report = pack.invert(clip, storage="half")
+    assert half.noise_maps.bytes_per_frame < 0.57 * clip.noise.noise_maps.bytes_per_frame
+    assert f"{half.noise_maps.bytes_per_frame / 1e6:.2f} MB a frame" in report and "half precision" in report
+    glasses = pack.edit(clip.model, clip.identity, 1.0)
+    one, other = (pack.decode(clip.model, noise, glasses) for noise in (clip.noise, half))
+    assert 0 < (one - other).abs().max() < 1 / 255
+
+
+def test_less_detail_in_the_head_lets_an_edit_go_farther(pack, clip):
+    glasses = pack.edit(clip.model, clip.identity, 1.0)
+
+    def decode(detail: str) -> torch.Tensor:
+        return pack.decode(clip.model, clip.noise, glasses, detail_in_head=detail)
+
+    assert torch.equal(decode("automatic"), pack.decode(clip.model, clip.noise, glasses))
+    change = [float((decode(detail) - clip.crops).abs().mean()) for detail in ("all", "half", "none")]
+    assert change == sorted(change) and len(set(change)) == 3
 
 
 def test_an_edit_changes_the_face_and_not_one_bit_outside_the_mask(pack, clip, edited):
@@ -114,8 +167,7 @@ def test_cancel_stops_within_a_step(pack, clip, node):
         if node == "Decode":
             pack.decode(clip.model, clip.noise, glasses)
         else:
-            codes = {"crops": clip.crops, "identity": clip.identity, "landmarks": clip.landmarks}
-            pack.run("Invert", model=clip.model, **codes, steps=5, solver="ddim", frames_per_batch=8)
+            pack.invert(clip)
     assert pack.host.cancel_checks == 3
     pack.host.forget()
 
@@ -127,7 +179,6 @@ def test_the_model_asks_the_host_for_memory(pack, clip):
 
 
 def test_a_bundle_in_the_models_folder_is_offered_and_loaded(pack, clip):
-    from .host import object_info
     from .node_pack import ROOT
 
     folder = pack.host.models / "dva"
@@ -158,6 +209,19 @@ def test_what_was_saved_is_loaded_again(pack, clip):
     noise, identity, crops = pack.run("LoadNoise", file="dva/take_00001.safetensors [output]")
     assert torch.equal(noise.noise_maps.x_T, clip.noise.noise_maps.x_T)
     assert torch.allclose(crops, clip.crops, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "solver, storage", [("residual", "full"), ("residual", "half"), ("o_belm", "half"), ("ddim", "full")]
+)
+def test_a_saved_inversion_is_edited_as_the_one_that_was_saved(pack, clip, solver, storage):
+    noise, _, _ = pack.invert(clip, solver=solver, storage=storage)
+    _, path = pack.run("SaveNoise", noise=noise, filename_prefix="inversion")
+    loaded, identity, _ = pack.run("LoadNoise", file=f"dva/{Path(path).name} [output]")
+    assert torch.equal(identity.features, clip.identity.features)
+    glasses = pack.edit(clip.model, identity, 1.0)
+    before, after = (pack.decode(clip.model, each, glasses) for each in (noise, loaded))
+    assert torch.equal(before, after)
 
 
 def test_frames_without_a_face_are_reported_and_passed_through(pack, clip):

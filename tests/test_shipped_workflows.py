@@ -109,3 +109,18 @@ def test_another_strength_of_a_text_edit_searches_nothing_again(classes):
     kinds = {api[name]["class_type"] for name in ran}
     assert {"DVA_ApplyTextEdit", "DVA_Decode"} <= kinds
     assert not kinds & {*NOT_CHANGED_BY_AN_EDIT, "DVA_LoadClip", "DVA_FindTextEdit"}
+
+
+def test_one_inversion_is_edited_many_times_and_its_price_is_shown(classes):
+    api = graph_of(next(file for file in FILES if file.stem.startswith("05")), classes)
+    cache: dict = {}
+    overrides = shortened(api)
+    first = run_graph(api, classes, cache, overrides)
+    kinds = [api[name]["class_type"] for name in first.ran]
+    assert kinds.count("DVA_Invert") == 1 and kinds.count("DVA_Decode") == 3
+    (preview,) = (name for name, node in api.items() if node["class_type"] == "PreviewAny")
+    assert f"{STEPS + 1} to invert, then {STEPS} for each edit" in first.outputs[preview][0]
+    hat = next(name for name, node in api.items() if node["inputs"].get("attribute") == "Wearing_Hat")
+    ran = run_graph(api, classes, cache, {**overrides, hat: {"strength": 0.5}}).ran
+    kinds = [api[name]["class_type"] for name in ran]
+    assert kinds.count("DVA_Decode") == 1 and not set(kinds) & NOT_CHANGED_BY_AN_EDIT
