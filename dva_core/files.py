@@ -43,6 +43,14 @@ def check_writable(path: str | Path) -> None:
         raise DvaError(f"{path} cannot be written: {nearest} is not a folder that you may write to.")
 
 
+def check_not_there(path: str | Path, overwrite: bool) -> None:
+    """DvaError when there is a file already that is not to be replaced without being asked for it."""
+    if os.path.isfile(path) and not overwrite:
+        raise DvaError(
+            f"{path} is there already; give another name, or --overwrite (overwrite=True) to replace it."
+        )
+
+
 @contextmanager
 def alone(path: Path, patience: float = 0.0) -> Iterator[None]:
     """Only one thread of one process is inside for the same `path` at a time; a hidden lock file beside it sees to it.

@@ -22,7 +22,7 @@ from .faces.tracking import follow_faces, landmarks_to_track
 from .progress import Cancel, Progress, Watch, never, silent
 from .values import FaceTrack
 
-FRAMES_AT_ONCE = 16
+FRAMES_AT_ONCE = 8
 
 
 def find_face(
@@ -118,5 +118,10 @@ def frames_with_track(source: str | Path, track: FaceTrack) -> Iterator[tuple[np
 
 def _batches(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     frames = iter(frames)
-    while batch := list(islice(frames, FRAMES_AT_ONCE)):
-        yield np.stack(batch)
+    while (first := next(frames, None)) is not None:
+        batch, count = np.empty((FRAMES_AT_ONCE, *first.shape), first.dtype), 1
+        batch[0] = first
+        for count, frame in enumerate(islice(frames, FRAMES_AT_ONCE - 1), start=2):
+            batch[count - 1] = frame  # at once, for a list of frames and their stack would be twice the memory
+        yield batch[:count]
+        del batch

@@ -7,73 +7,85 @@ frame, and the noise maps x_T that DDIM inversion finds carry everything else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from . import video
+from . import diffusion
 from .autoencoder import DiffusionVideoAutoencoder
-from .diffusion import ddim
-from .diffusion.schedule import spaced_timesteps
-from .editing.attributes import check_edits, edit_identity
-from .editing.background import Surroundings, surroundings
-from .editing.detail import with_detail
-from .editing.text import Shifts, check_shift, preserving, shift_identity
-from .editing.timeline import Curve, edit_over_time, strengths_over
-from .encoders import FaceDetector
+from .diffusion import DEFAULT_SOLVER, DEFAULT_STEPS, find_solver
+from .diffusion.residual import Step
+from .editing.attributes import edit_identity
+from .editing.background import surroundings
+from .editing.detail import at_a_step, outside, with_detail
+from .editing.text import Shifts, preserving, shift_identity
+from .editing.timeline import edit_over_time, strengths_over
 from .errors import DvaError
 from .faces.alignment import crop_faces
 from .faces.masks import edit_mask, steadied
 from .faces.pasting import paste_faces
-from .footage import find_unless_known, frames_with_track
+from .footage import frames_with_track
 from .memory import in_batches
 from .progress import Cancel, Preview, Progress, Watch, never, silent, unseen
-from .values import NO_SOLVER, EncodedClip, FaceTrack, Identity, IdentityShift, LandmarkCodes, NoiseMaps
-
-ShiftsOrSearches = Sequence[tuple[IdentityShift | Callable[[EncodedClip], IdentityShift], float]]
-"""Shifts of the identity, each with its scale; or instead of a shift what finds it once the clip is encoded."""
+from .values import NO_SOLVER, EncodedClip, FaceTrack, Identity, LandmarkCodes, NoiseMaps
 
 # --- a clip of aligned crops ---
 
 
 def encode_clip(
-    model: DiffusionVideoAutoencoder, crops: Tensor, steps: int = 20, *,
-    batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+    model: DiffusionVideoAutoencoder, crops: Tensor, steps: int = DEFAULT_STEPS, solver: str = DEFAULT_SOLVER, *,
+    half: bool = False, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
 ) -> EncodedClip:  # fmt: skip
     """Takes crops [T,3,S,S] in -1..1 apart: who it is, how it moves, and all the rest as noise maps.
 
-    `steps` is the number of DDIM steps, for decoding too. Raises DvaError when the model has another crop size.
+    `steps` and `solver` (one of `diffusion.SOLVERS`) are those of decoding too; `half` keeps what the solver stores in
+    half the memory. Raises DvaError when the model has another crop size, and for an impossible solver or `steps`.
     """
     check_crops(model, crops)
     identity, landmark_codes = model.encode_identity(crops), model.encode_landmarks(crops)
-    options = {"batch_size": batch_size, "progress": progress, "cancelled": cancelled}
-    return invert_clip(model, crops, identity, landmark_codes, steps, **options)
+    options = {"half": half, "batch_size": batch_size, "progress": progress, "cancelled": cancelled}
+    return invert_clip(model, crops, identity, landmark_codes, steps, solver, **options)
 
 
 def invert_clip(
     model: DiffusionVideoAutoencoder, crops: Tensor, identity: Identity, landmark_codes: LandmarkCodes,
-    steps: int = 20, *, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+    steps: int = DEFAULT_STEPS, solver: str = DEFAULT_SOLVER, *, half: bool = False, batch_size: int = 8,
+    progress: Progress = silent, cancelled: Cancel = never,
 ) -> EncodedClip:  # fmt: skip
     """The second half of `encode_clip`: noise maps for identities and landmark codes that are known already.
 
-    Takes twice `steps` evaluations of the net for each frame: there, and back once without an edit.
+    Takes `steps` + 1 evaluations of the net for each frame. A solver that is not exact goes back once as well, without
+    an edit, to know what it loses.
     """
     check_crops(model, crops)
+    found = find_solver(solver, steps)
     if len(landmark_codes.codes) != len(crops):
         raise DvaError(
             f"There are {len(crops)} crops and {len(landmark_codes.codes)} landmark codes; encode as many as there are "
             "crops."
         )
     z_face = model.face_latent(identity.mean(), landmark_codes)
-    watch = Watch("invert", 2 * len(crops) * steps, progress, cancelled)
-    x_T = solve_clip(ddim.invert, model, crops, z_face, steps, batch_size, watch)
-    unedited = solve_clip(ddim.decode, model, x_T, z_face, steps, batch_size, watch)
-    return EncodedClip(crops, identity, landmark_codes, NoiseMaps(x_T, steps, "ddim", model.name), unedited)
+    evaluations = found.to_invert(steps) + (0 if found.exact else found.to_decode(steps))
+    watch = Watch("invert", evaluations * len(crops), progress, cancelled)
+    x_T, unedited = torch.empty(crops.shape), crops if found.exact else torch.empty(crops.shape)
+    stored = torch.empty(len(crops), found.stored(steps), *crops.shape[1:], dtype=torch.half if half else torch.float)
+
+    def solve(rows: slice) -> None:
+        eps, count = model.eps(z_face[rows]), len(crops[rows])
+        with watch.undone_on_failure():
+            on_step = lambda *_: watch.tick(count)  # noqa: E731
+            noise = diffusion.invert(eps, crops[rows].to(model.device), solver, steps, on_step)
+            if not found.exact:
+                unedited[rows] = diffusion.decode(eps, *noise, solver, steps, on_step).cpu()
+        x_T[rows], stored[rows] = noise[0].cpu(), noise[1].cpu()
+
+    in_batches(solve, len(crops), batch_size)
+    noise_maps = NoiseMaps(x_T, steps, solver, model.name, stored if found.stored(steps) else None)
+    return EncodedClip(crops, identity, landmark_codes, noise_maps, unedited)
 
 
 def edit_clip(
@@ -86,10 +98,19 @@ def edit_clip(
     With `strengths`, a number that multiplies the scales for each frame of the clip, the result has a row for each.
     Raises DvaError as `edit_identity` and `shift_identity` do.
     """
-    identity = clip.identity.mean()
-    shifts = [(preserving(shift, model.attributes, preserve), scale) for shift, scale in shifts]
     if strengths is not None:
         strengths = strengths_over(strengths, len(clip.crops))
+    options = {"shifts": shifts, "preserve": preserve, "strengths": strengths}
+    return edit_mean_identity(model, clip.identity.mean(), edits, **options)
+
+
+def edit_mean_identity(
+    model: DiffusionVideoAutoencoder, identity: Identity, edits: Mapping[str, float], *, shifts: Shifts = (),
+    preserve: Sequence[str] = (), strengths: Sequence[float] | None = None,
+) -> Identity:  # fmt: skip
+    """As `edit_clip`, where only the clip's mean identity [1,512] is at hand."""
+    shifts = [(preserving(shift, model.attributes, preserve), scale) for shift, scale in shifts]
+    if strengths is not None:
         return edit_over_time(identity, model.attributes, edits, strengths, preserve=preserve, shifts=shifts)
     identity = edit_identity(identity, model.attributes, edits, preserve=preserve)
     for shift, scale in shifts:
@@ -99,42 +120,112 @@ def edit_clip(
 
 def decode_clip(
     model: DiffusionVideoAutoencoder, clip: EncodedClip, identity: Identity, *, keep_detail: bool = True,
-    keep_background: bool = True, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
-    preview: Preview = unseen,
+    keep_background: bool = True, detail_in_head: float | None = None, batch_size: int = 8,
+    progress: Progress = silent, cancelled: Cancel = never, preview: Preview = unseen,
 ) -> Tensor:  # fmt: skip
     """Puts a clip together again with another identity (one row, or one for each frame): crops [T,3,S,S] in -1..1.
 
     With `keep_detail` the source's detail returns wherever the edit changes nothing, and the clip's own mean identity
-    gives the source itself. With `keep_background` no edit changes the colours about the head (`editing.background`).
+    gives the source itself; without, it is what plain DDIM makes of the noise. Where that is, is found step by step, or
+    `detail_in_head` says how much of its detail the head keeps: 1 all, for the finest likeness, 0 nothing, for edits
+    that take much away; the solver `residual` only.
+    With `keep_background` no edit changes the colours about the head (`editing.background`).
     `preview` is shown every few frames as soon as they are decoded, [n,3,S,S] in -1..1.
     """
     z_face = model.face_latent(identity, clip.landmark_codes).expand(len(clip.crops), -1)
-    rows = frames_to_decode(model, clip, z_face)
-    options = {"keep_background": keep_background, "batch_size": batch_size}
-    watch = Watch("decode", len(rows) * clip.noise_maps.steps, progress, cancelled)
+    rows = frames_to_decode(model, clip, z_face, keep_detail)
+    watch = Watch("decode", len(rows) * evaluations_to_decode(clip), progress, cancelled)
     decoded = clip.unedited.clone()
-    decoded[rows] = decode_frames(model, clip, rows, z_face[rows], watch=watch, preview=preview, **options)
+    decoded[rows] = decode_frames(
+        model, clip, rows, z_face[rows], keep_detail=keep_detail, keep_background=keep_background,
+        detail_in_head=detail_in_head, batch_size=batch_size, watch=watch, preview=preview,
+    )  # fmt: skip
     return with_detail(clip.crops, clip.unedited, decoded) if keep_detail else decoded
 
 
-def frames_to_decode(model: DiffusionVideoAutoencoder, clip: EncodedClip, z_face: Tensor) -> Tensor:
-    """The frames, int64 [n], whose z_face [T,512] is not the one they were inverted with: their decode is not known."""
-    if clip.recombined:
+def reconstruct_clip(
+    model: DiffusionVideoAutoencoder, clip: EncodedClip, *, batch_size: int = 8, progress: Progress = silent
+) -> Tensor:
+    """The clip decoded with its own mean identity, crops [T,3,S,S], to see what the solver loses.
+
+    Every step is walked, where `decode_clip` would know the result.
+    """
+    z_face = model.face_latent(clip.identity.mean(), clip.landmark_codes)
+    watch = Watch("reconstruct", len(clip.crops) * evaluations_to_decode(clip), progress)
+    options = {"keep_detail": True, "keep_background": False, "batch_size": batch_size, "watch": watch}
+    return decode_frames(model, clip, torch.arange(len(clip.crops)), z_face, **options)
+
+
+def frames_to_decode(
+    model: DiffusionVideoAutoencoder, clip: EncodedClip, z_face: Tensor, keep_detail: bool = True
+) -> Tensor:
+    """The frames, int64 [n], whose decode with z_face [T,512] is not known: those that were inverted with another.
+
+    All, where the clip is recombined, or `unedited` owes its detail to residuals that shall not be used.
+    """
+    if clip.recombined or (clip.noise_maps.solver == "residual" and not keep_detail):
         return torch.arange(len(z_face))
     own = model.face_latent(clip.identity.mean(), clip.landmark_codes)
     return (z_face != own).any(dim=-1).nonzero().flatten()
 
 
+def evaluations_to_decode(clip: EncodedClip) -> int:
+    """How often each frame goes through the net for one edit."""
+    steps, solver = clip.noise_maps.steps, clip.noise_maps.solver
+    return steps if solver == NO_SOLVER else find_solver(solver, steps).to_decode(steps)
+
+
 def decode_frames(
-    model: DiffusionVideoAutoencoder, clip: EncodedClip, frames: Tensor, z_face: Tensor, *, keep_background: bool,
-    batch_size: int, watch: Watch, preview: Preview = unseen,
+    model: DiffusionVideoAutoencoder, clip: EncodedClip, frames: Tensor, z_face: Tensor, *, keep_detail: bool,
+    keep_background: bool, batch_size: int, watch: Watch, detail_in_head: float | None = None,
+    preview: Preview = unseen,
 ) -> Tensor:  # fmt: skip
-    """The plain decode [n,3,S,S] of some frames of a clip, int64 [n] (repeats allowed), with z_face [n,512] each."""
-    held = None
-    if keep_background and clip.noise_maps.solver != NO_SOLVER and len(frames):
-        held = surroundings(clip.unedited, clip.noise_maps.x_T, model.parse(clip.crops))[frames]
-    steps, x_T = clip.noise_maps.steps, clip.noise_maps.x_T[frames]
-    return solve_clip(ddim.decode, model, x_T, z_face, steps, batch_size, watch, preview, held)
+    """The decode [n,3,S,S] of some frames of a clip, int64 [n] (repeats allowed), with z_face [n,512] each.
+
+    What other solvers than `residual` lose is not added yet (`with_detail`).
+    """
+    noise = clip.noise_maps
+    if detail_in_head is not None:
+        check_detail_in_head(detail_in_head, noise.solver)
+    solver = "ddim" if noise.solver == NO_SOLVER else noise.solver
+    keep_background = keep_background and noise.solver != NO_SOLVER
+    source = None
+    if len(frames) and (keep_background or detail_in_head is not None):
+        source = surroundings(clip.unedited, noise.x_T, model.parse(clip.crops))
+    result = torch.empty(len(frames), *noise.x_T.shape[1:])
+
+    def solve(rows: slice) -> None:
+        at, device = frames[rows], model.device
+        around = None if source is None else source[at].to(device)
+        stored = noise.x_T.new_empty(len(noise.x_T), 0, *noise.x_T.shape[1:]) if noise.stored is None else noise.stored
+
+        def correct(step: Step) -> Tensor:
+            if not keep_detail:
+                x = step.moved
+            elif detail_in_head is None:
+                x = at_a_step(step)
+            else:
+                x = outside(step, around.head, detail_in_head)
+            return around.hold_at(step, x) if keep_background else x
+
+        with watch.undone_on_failure():
+            part = diffusion.decode(
+                model.eps(z_face[rows]), noise.x_T[at].to(device), stored[at].to(device), solver, noise.steps,
+                lambda *_: watch.tick(len(at)), correct=correct, hold=around.hold if keep_background else None,
+            ).cpu()  # fmt: skip
+        result[rows] = part
+        preview(part)
+
+    in_batches(solve, len(frames), batch_size)
+    return result
+
+
+def check_detail_in_head(share: float, solver: str) -> None:
+    """DvaError unless the share lies in 0..1 and the solver can use it."""
+    if not 0 <= share <= 1:
+        raise DvaError(f"The detail kept in the head is a share from 0 to 1, not {share}.")
+    if solver != "residual":
+        raise DvaError(f"Only the solver residual can keep a share of detail in the head, not {solver}; leave it out.")
 
 
 def check_crops(model: DiffusionVideoAutoencoder, crops: Tensor) -> None:
@@ -145,75 +236,6 @@ def check_crops(model: DiffusionVideoAutoencoder, crops: Tensor) -> None:
 
 
 # --- a video file ---
-
-
-@dataclass(frozen=True)
-class EditResult:
-    """What `edit_video` found and made; further edits of the same clip can start from it.
-
-    `clip` and `crops` (the edited faces, float32 [V,3,S,S] in -1..1) hold the V frames that have a face, in order.
-    `seconds` is the time that each stage took. `cuts` are the frames that begin a new shot, if they were looked for.
-    `shifts` are the text edits, found now or before, with their scales.
-    """
-
-    track: FaceTrack
-    clip: EncodedClip
-    identity: Identity
-    crops: Tensor
-    seconds: Mapping[str, float]
-    cuts: tuple[int, ...]
-    shifts: Shifts = ()
-
-    @property
-    def frames_without_face(self) -> list[int]:
-        """The frames that were passed on unchanged."""
-        return np.flatnonzero(~self.track.valid).tolist()
-
-
-def edit_video(
-    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float],
-    steps: int = 20, *, shifts: ShiftsOrSearches = (), preserve: Sequence[str] = (),
-    curve: Curve | Sequence[float] | None = None, detector: FaceDetector | None = None,
-    track: FaceTrack | None = None, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
-) -> EditResult:  # fmt: skip
-    """Edits the person in a video file or folder of pictures and writes the result to `target`, sound kept.
-
-    `edits` maps CelebA attribute names to scales: 1 puts the attribute on at full strength, -1 takes it off; with
-    directions whose reach is unknown, as the published ones, 0.3 is much. `shifts` are text edits, with their scales:
-    found before, or functions that find them on this clip (see `ShiftsOrSearches`). `preserve` names attributes that
-    must not move. `curve` multiplies the scales over time: key frames, or a number for each frame of the video, with a
-    face or without. `detector`: the model's own when left out.
-    With a `track` nobody is looked for; otherwise the largest face is followed, to the end of its shot.
-    The source is read three times and only face crops are held whole. Frames without a face are passed on unchanged.
-    Raises DvaError for files that cannot be read or hold no face, unknown attributes, a list of another length than
-    the video and impossible `steps`, and Cancelled once `cancelled()` is true; `target` is then left as it was.
-    """
-    check_request(model, source, target, edits, steps, preserve, shifts)
-    options = {"batch_size": batch_size, "progress": progress, "cancelled": cancelled}
-    seconds: dict[str, float] = {}
-    with timed(seconds, "find face"):
-        track, cuts = find_unless_known(model, source, track, detector, progress, cancelled)
-        strengths = None if curve is None else strengths_over(curve, len(track.valid))[track.valid]
-    with timed(seconds, "crop"):
-        crops = read_crops(source, track, model.config.image_size)
-    with timed(seconds, "encode and invert"):
-        clip = encode_clip(model, crops, steps, **options)
-    if shifts:
-        with timed(seconds, "find text edit"):
-            shifts = found_shifts(shifts, clip)
-    with timed(seconds, "edit and decode"):
-        identity = edit_clip(model, clip, edits, shifts=shifts, preserve=preserve, strengths=strengths)
-        edited = decode_clip(model, clip, identity, **options)
-    with timed(seconds, "paste and write"):
-        watch = Watch("paste and write", len(track.valid), progress, cancelled)
-        frames = pasted_frames(model, source, track, crops, edited, watch)
-        video.write_video(target, frames, track.frame_rate, audio_from=Path(source))
-    return EditResult(track, clip, identity, edited, seconds, cuts, shifts)
-
-
-def found_shifts(shifts: ShiftsOrSearches, clip: EncodedClip) -> Shifts:
-    """The shifts, those still to be found now found on this clip."""
-    return [(shift if isinstance(shift, IdentityShift) else shift(clip), scale) for shift, scale in shifts]
 
 
 def read_crops(source: str | Path, track: FaceTrack, size: int) -> Tensor:
@@ -252,39 +274,6 @@ def pasting_mask(model: DiffusionVideoAutoencoder, crops: Tensor, edited: Tensor
     valid: bool [T], the V frames that the crops are of.
     """
     return steadied(edit_mask(model.parse(crops), model.parse(edited)), valid)
-
-
-def check_request(
-    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float], steps: int,
-    preserve: Sequence[str] = (), shifts: ShiftsOrSearches = (),
-) -> None:  # fmt: skip
-    """What would fail after minutes of work should fail now."""
-    check_edits(model.attributes, edits, preserve)
-    for shift, scale in shifts:
-        if isinstance(shift, IdentityShift):
-            check_shift(shift, model.name, scale)
-    spaced_timesteps(steps)
-    video.check_output(target, source)
-
-
-def solve_clip(
-    solver: Callable[..., Tensor], model: DiffusionVideoAutoencoder, x: Tensor, z_face: Tensor, steps: int,
-    batch_size: int, watch: Watch, preview: Preview = unseen, held: Surroundings | None = None,
-) -> Tensor:  # fmt: skip
-    """Runs a solver over the clip a few frames at a time."""
-    result = torch.empty(x.shape)
-
-    def solve(rows: slice) -> None:
-        count = len(x[rows])
-        eps = model.eps(z_face[rows], count)
-        options = {} if held is None else {"hold": held[rows].hold}
-        with watch.undone_on_failure():
-            part = solver(eps, x[rows].to(model.device), steps, on_step=lambda *_: watch.tick(count), **options).cpu()
-        result[rows] = part
-        preview(part)
-
-    in_batches(solve, len(x), batch_size)
-    return result
 
 
 @contextmanager

@@ -45,8 +45,14 @@ class Watch:
         """Some work is done."""
         self.done += amount
         self._progress(self.stage, self.done, self.total)
-        if self._cancelled():
-            raise Cancelled(f"Stopped during '{self.stage}'.")
+        self._stop_if_cancelled()
+
+    def reach(self, done: int) -> None:
+        """So much work is done in all; what is not more than before is not told again."""
+        if done > self.done:
+            self.tick(done - self.done)
+        else:
+            self._stop_if_cancelled()
 
     @contextmanager
     def undone_on_failure(self) -> Iterator[None]:
@@ -57,6 +63,10 @@ class Watch:
         except Exception:
             self.done = before
             raise
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled():
+            raise Cancelled(f"Stopped during '{self.stage}'.")
 
 
 @contextmanager

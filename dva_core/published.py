@@ -1,12 +1,12 @@
 """The published edits on one page, quirks and all: for repeating published results.
 
-Kim et al. 2023, Sec. 3.4, by a classifier or a text, as their released code does it. `pipeline.edit_video` is the same
+Kim et al. 2023, Sec. 3.4, by a classifier or a text, as their released code does it. `edit_video` is the same
 method put right; the README lists what differs and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,16 @@ from . import video
 from .autoencoder import DiffusionVideoAutoencoder
 from .diffusion import ddim
 from .editing.attributes import AttributeDirections, edit_identity
-from .editing.text import Shifts
+from .editing.text import Shifts, ShiftsOrSearches, found_shifts
 from .encoders import FaceDetector
 from .faces.published_crop import paste_whole_quad, published_crops
+from .files import check_not_there
 from .footage import find_unless_known, frames_with_track
-from .pipeline import ShiftsOrSearches, check_request, found_shifts, solve_clip, timed
+from .memory import in_batches
+from .pipeline import timed
 from .progress import Cancel, Progress, Watch, never, silent
 from .values import EncodedClip, FaceTrack, Identity, NoiseMaps
+from .video_edit import check_request
 
 
 @dataclass(frozen=True)
@@ -54,21 +57,24 @@ class PublishedResult:
 def edit_video_as_published(
     model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float],
     steps: int = 100, *, shifts: ShiftsOrSearches = (), jpeg: bool = False, detector: FaceDetector | None = None,
-    track: FaceTrack | None = None, batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+    track: FaceTrack | None = None, batch_size: int = 8, overwrite: bool = False, progress: Progress = silent,
+    cancelled: Cancel = never,
 ) -> PublishedResult:  # fmt: skip
     """Edits the person in a video file or folder of pictures as the published code does; writes `target`.
 
     `edits` maps CelebA attribute names to the published scales (its default is 0.3), applied one after the other;
     without any, the result is the published reconstruction. Even scale 0 is an edit: it brings the mean identity to
-    length 1. `shifts` are text edits as in `pipeline.edit_video`, added after them; look for them with the settings of
+    length 1. `shifts` are text edits as in `edit_video`, added after them; look for them with the settings of
     `TextEdit.as_published()`. With `jpeg` the crops pass through a JPEG file first, as published. `detector` and
-    `track` as in `pipeline.edit_video`.
+    `track` as in `edit_video`.
     Three things are not as published. The largest face is followed, smoothly within each shot, instead of the first one
     found in each frame. Frames without a face are passed on unchanged; the published code stops there. The source's
     frame rate and sound are kept; the published code writes 20 frames a second and no sound.
-    Raises DvaError and Cancelled as `pipeline.edit_video` does.
+    The whole clip is held in memory, and an interrupted run starts anew. Raises DvaError and Cancelled as
+    `edit_video` does.
     """
     check_request(model, source, target, edits, steps, shifts=shifts)
+    check_not_there(target, overwrite)
     options = {"progress": progress, "cancelled": cancelled}
     seconds: dict[str, float] = {}
     with timed(seconds, "find face"):
@@ -82,7 +88,7 @@ def edit_video_as_published(
         codes = model.encode_landmarks(crops)
         watch = Watch("invert", len(crops) * (steps - 1), **options)
         invert = partial(ddim.invert, faithful=True)
-        x_T = solve_clip(invert, model, crops, model.face_latent(mean, codes), steps, batch_size, watch)
+        x_T = _solved(invert, model, crops, model.face_latent(mean, codes), steps, batch_size, watch)
     if shifts:
         with timed(seconds, "find text edit"):
             # A search takes no interest in a decode without an edit, which is left out here.
@@ -92,7 +98,7 @@ def edit_video_as_published(
         identity = _edited(mean, model.attributes, edits, shifts)
         watch = Watch("decode", len(crops) * steps, **options)
         decode = partial(ddim.decode, faithful=True)
-        decoded = solve_clip(decode, model, x_T, model.face_latent(identity, codes), steps, batch_size, watch)
+        decoded = _solved(decode, model, x_T, model.face_latent(identity, codes), steps, batch_size, watch)
         face = model.face_mask(crops, for_video=True)
         faces = decoded * face + crops * (1 - face)
     with timed(seconds, "paste and write"):
@@ -107,6 +113,22 @@ def _read_crops(source: str | Path, track: FaceTrack, size: int, jpeg: bool, wat
         crops.append(published_crops(frames[part.valid], part.quads[part.valid], size, jpeg))
         watch.tick(len(frames))
     return torch.cat(crops)
+
+
+def _solved(
+    solver: Callable[..., Tensor], model: DiffusionVideoAutoencoder, x: Tensor, z_face: Tensor, steps: int,
+    batch_size: int, watch: Watch,
+) -> Tensor:  # fmt: skip
+    """Runs a solver over the clip [V,3,S,S] a few frames at a time."""
+    result = torch.empty(x.shape)
+
+    def solve(rows: slice) -> None:
+        eps, count = model.eps(z_face[rows]), len(x[rows])
+        with watch.undone_on_failure():
+            result[rows] = solver(eps, x[rows].to(model.device), steps, on_step=lambda *_: watch.tick(count)).cpu()
+
+    in_batches(solve, len(x), batch_size)
+    return result
 
 
 def _edited(

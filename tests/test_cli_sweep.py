@@ -55,7 +55,7 @@ def test_without_clips_only_the_frames_of_the_picture_are_inverted(clip, tmp_pat
     more = ["--attribute", "Eyeglasses", "--scales", "0..1:2", "--frames", "2", "--no-clips", "--out", str(tmp_path)]
     assert main(sweep(clip, *more)) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"grid.png", "report.json"}
-    assert "8/8" in capsys.readouterr().err  # two frames, two steps, there and back
+    assert "6/6" in capsys.readouterr().err  # two frames, two steps and one more
 
 
 def test_the_row_of_scale_0_is_the_row_of_the_source(clip, tmp_path):

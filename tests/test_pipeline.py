@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 
-import numpy as np
 import pytest
 import torch
 
-from dva_core import video
-from dva_core.autoencoder import DiffusionVideoAutoencoder
+from dva_core.diffusion import SOLVERS
 from dva_core.editing.attributes import CELEBA_ATTRIBUTES
-from dva_core.editing.timeline import Curve
 from dva_core.errors import Cancelled, DvaError
-from dva_core.pipeline import decode_clip, edit_clip, edit_video, encode_clip, invert_clip
-from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
+from dva_core.pipeline import decode_clip, edit_clip, encode_clip, invert_clip
 from dva_core.values import EncodedClip, Identity
 
 from .tiny_model import crops, tiny_model
-from .told_where import told_where
 
 STEPS = 4
 
@@ -71,8 +65,53 @@ def test_frames_before_an_edit_begins_stay_as_they_are_bit_for_bit(model, clip):
     assert not torch.allclose(decoded[2:], clip.crops[2:], atol=1e-3)
 
 
-def test_the_plain_decode_comes_with_the_clip(model, clip):
+def test_the_plain_decode_of_a_solver_that_loses_detail_comes_with_the_clip(model):
+    clip = encode_clip(model, crops(), STEPS, "ddim")
     assert torch.equal(decode_clip(model, clip, clip.identity.mean(), keep_detail=False), clip.unedited)
+    assert not torch.allclose(clip.unedited, clip.crops, atol=1e-3)
+
+
+def test_without_detail_an_edit_of_almost_nothing_looks_like_none(model, clip):
+    plain, almost = (
+        decode_clip(model, clip, edit_clip(model, clip, {"Eyeglasses": scale}, shifts=()), keep_detail=False)
+        for scale in (0.0, 1e-4)
+    )
+    assert torch.allclose(plain, almost, atol=1e-2) and not torch.allclose(plain, clip.crops, atol=1e-2)
+    ddim = invert_clip(model, clip.crops, clip.identity, clip.landmark_codes, STEPS, "ddim")
+    assert torch.allclose(plain, ddim.unedited, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_solver_takes_a_clip_there_and_back(model, solver):
+    clip = encode_clip(model, crops(), STEPS, solver)
+    edited = decode_clip(model, clip, edit_clip(model, clip, {"Eyeglasses": 1.0}))
+    assert torch.equal(decode_clip(model, clip, clip.identity.mean()), clip.crops)
+    assert not torch.allclose(edited, clip.crops, atol=1e-3)
+
+
+def test_the_head_may_keep_less_detail_or_more(model, clip):
+    identity = edit_clip(model, clip, {"Eyeglasses": 1.0})
+    nothing, half, everything = (
+        decode_clip(model, clip, identity, detail_in_head=share, keep_background=False) for share in (0.0, 0.5, 1.0)
+    )
+    assert not torch.allclose(nothing, half, atol=1e-3) and not torch.allclose(half, everything, atol=1e-3)
+
+
+@pytest.mark.parametrize("solver, share, message", [("residual", 1.5, "from 0 to 1"), ("ddim", 0.5, "solver residual")])
+def test_an_impossible_share_of_detail_is_refused(model, solver, share, message):
+    clip = encode_clip(model, crops(), STEPS, solver)
+    with pytest.raises(DvaError, match=message):
+        decode_clip(model, clip, somebody_else(clip), detail_in_head=share)
+
+
+def test_maps_stored_in_half_precision_take_half_the_memory_and_decode_to_nearly_the_same(model, clip):
+    half = invert_clip(model, clip.crops, clip.identity, clip.landmark_codes, STEPS, half=True)
+    one = clip.noise_maps.x_T[0].nbytes
+    assert clip.noise_maps.bytes_per_frame == (STEPS + 3) * one
+    assert half.noise_maps.bytes_per_frame == one + (STEPS + 2) * one // 2
+    identity = edit_clip(model, clip, {"Eyeglasses": 1.0})
+    pictures = [decode_clip(model, each, identity) for each in (clip, half)]
+    assert (pictures[0] - pictures[1]).square().mean() < 1e-5
 
 
 def test_a_clip_may_be_encoded_with_one_identity_that_is_known_already(model, clip):
@@ -153,110 +192,3 @@ def test_crops_of_another_size_are_refused(model):
 def test_an_attribute_without_a_direction_is_refused(model, clip):
     with pytest.raises(DvaError, match="Eyeglasses"):
         edit_clip(model, clip, {"Smiling": 1.0})
-
-
-# --- whole videos ---
-
-NO_FACE = 2
-
-
-@pytest.fixture(scope="module")
-def rendered():
-    return render_clip(HELD_OUT_SEEDS[7], frames=5, height=72, width=80)
-
-
-@pytest.fixture
-def told(model, rendered) -> DiffusionVideoAutoencoder:
-    return told_where(model, rendered.landmarks, without_face=(NO_FACE,))
-
-
-@pytest.fixture
-def pictures(rendered, tmp_path):
-    """The rendered clip as a folder of PNGs, so that nothing is lost by writing."""
-    video.write_video(tmp_path / "pictures", rendered.frames, Fraction(25))
-    return tmp_path / "pictures"
-
-
-def test_a_video_is_edited_where_the_face_is_and_nowhere_else(told, rendered, pictures, tmp_path):
-    result = edit_video(told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS)
-    edited = np.stack(list(video.read_frames(tmp_path / "edited")))
-    assert edited.shape == rendered.frames.shape
-    assert result.frames_without_face == [NO_FACE]
-    assert np.array_equal(edited[NO_FACE], rendered.frames[NO_FACE])
-    changed = (edited != rendered.frames).any(axis=-1)
-    assert all(changed[t].any() for t in range(5) if t != NO_FACE)
-    for t in range(5):
-        ys, xs = np.nonzero(changed[t])
-        low, high = result.track.quads[t].min(axis=0) - 1, result.track.quads[t].max(axis=0) + 1
-        assert ((xs >= low[0]) & (xs <= high[0]) & (ys >= low[1]) & (ys <= high[1])).all()
-
-
-def test_a_curve_of_nothing_gives_the_video_back_bit_for_bit(told, rendered, pictures, tmp_path):
-    curve = Curve(((0, 0.0),))
-    result = edit_video(told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS, curve=curve)
-    assert torch.equal(result.crops, result.clip.crops)
-    assert np.array_equal(np.stack(list(video.read_frames(tmp_path / "edited"))), rendered.frames)
-
-
-def test_a_curve_counts_the_frames_of_the_video_with_a_face_or_without(told, rendered, pictures, tmp_path):
-    strengths = [0, 0, 0.5, 0, 1]
-    result = edit_video(told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS, curve=strengths)
-    edited = np.stack(list(video.read_frames(tmp_path / "edited")))
-    assert [not np.array_equal(*pair) for pair in zip(edited, rendered.frames, strict=True)] == [False] * 4 + [True]
-    plain = edit_clip(told, result.clip, {"Eyeglasses": 1.0})
-    assert torch.equal(result.identity.features[-1:], plain.features)
-
-
-def test_the_result_says_how_long_each_stage_took(told, pictures, tmp_path):
-    result = edit_video(told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS)
-    stages = list(result.seconds)
-    assert (stages[0], stages[-1]) == ("find face", "paste and write")
-    assert all(seconds > 0 for seconds in result.seconds.values())
-
-
-def test_a_video_file_keeps_its_length_and_rate(told, rendered, tmp_path):
-    rate = Fraction(30000, 1001)
-    video.write_video(tmp_path / "source.mp4", rendered.frames, rate)
-    edit_video(told, tmp_path / "source.mp4", tmp_path / "edited.mp4", {"Eyeglasses": -1.0}, STEPS)
-    assert video.probe(tmp_path / "edited.mp4").frame_rate == rate
-    assert len(list(video.read_frames(tmp_path / "edited.mp4"))) == 5
-
-
-@pytest.mark.parametrize("stage", ["find face", "invert", "decode", "paste and write"])
-def test_a_cancelled_edit_leaves_nothing_behind(told, pictures, tmp_path, stage):
-    reached = []
-    with pytest.raises(Cancelled, match=stage):
-        edit_video(
-            told, pictures, tmp_path / "edited.mp4", {"Eyeglasses": 1.0}, STEPS,
-            progress=lambda now, *_: reached.append(now), cancelled=lambda: reached[-1] == stage,
-        )  # fmt: skip
-    assert [entry.name for entry in tmp_path.iterdir()] == ["pictures"]
-
-
-def test_a_list_of_strengths_for_another_video_is_refused_before_it_is_inverted(told, pictures, tmp_path):
-    stages = set()
-    with pytest.raises(DvaError, match="4 strengths for 5 frames"):
-        edit_video(
-            told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS,
-            curve=[1.0] * 4, progress=lambda stage, *_: stages.add(stage),
-        )  # fmt: skip
-    assert stages == {"find face"}
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"edits": {"Eyeglases": 1.0}}, "Eyeglases"),
-        ({"preserve": ["Smiling"]}, "Smiling"),
-        ({"steps": 37}, "37 steps"),
-        ({"target": "pictures"}, "pictures"),
-        ({"source": "nowhere.mp4"}, "nowhere.mp4"),
-    ],
-)
-def test_impossible_requests_fail_before_any_work(told, pictures, tmp_path, change, complaint):
-    request = {"source": "pictures", "target": "edited", "edits": {"Eyeglasses": 1.0}, "steps": STEPS} | change
-    request |= {name: tmp_path / request[name] for name in ("source", "target")}
-    worked = []
-    with pytest.raises(DvaError, match=complaint):
-        edit_video(told, **request, progress=lambda *now: worked.append(now))
-    assert worked == []

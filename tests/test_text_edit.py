@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,13 +19,22 @@ from dva_core.diffusion import ddim
 from dva_core.diffusion.schedule import linear_alpha_bar
 from dva_core.editing.attributes import CELEBA_ATTRIBUTES
 from dva_core.editing.prompts import TEMPLATES, text_direction
-from dva_core.editing.text import TextEdit, TextLosses, default_settings, find_text_shift, preserving, shift_identity
+from dva_core.editing.text import (
+    ShiftSearch,
+    TextEdit,
+    TextLosses,
+    default_settings,
+    find_text_shift,
+    preserving,
+    shift_identity,
+)
 from dva_core.encoders.clip import Clip, load_clip
 from dva_core.errors import Cancelled, DvaError
-from dva_core.pipeline import decode_clip, edit_clip, edit_video, encode_clip
+from dva_core.pipeline import decode_clip, edit_clip, encode_clip, read_crops
 from dva_core.published import edit_video_as_published
 from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
 from dva_core.values import EncodedClip, Identity, IdentityShift
+from dva_core.video_edit import FRAMES_TO_SEARCH, edit_video
 
 from .clip_files import TINY_CLIP, write_tiny_clip
 from .sentences import one_sentence
@@ -56,7 +66,7 @@ def model() -> DiffusionVideoAutoencoder:
 
 @pytest.fixture(scope="module")
 def clip(model) -> EncodedClip:
-    return encode_clip(model, crops(), 4)
+    return encode_clip(model, crops(), 4, "ddim")
 
 
 @pytest.fixture
@@ -305,7 +315,7 @@ def test_the_published_edit_adds_a_shift_and_ends_at_length_1(model, shift, tmp_
     told, clips = told_where(model, rendered.landmarks), []
     result = edit_video_as_published(
         told, tmp_path / "source", tmp_path / "edited", {}, 4,
-        shifts=[(shift, 0.5), (lambda clip: clips.append(clip) or replace(shift, name="found"), 0.0)],
+        shifts=[(shift, 0.5), (ShiftSearch(lambda clip: clips.append(clip) or replace(shift, name="found"), {}), 0.0)],
     )  # fmt: skip
     (clip,) = clips
     assert len(clip.crops) == len(clip.identity.features) == 2
@@ -320,11 +330,29 @@ def test_a_search_may_be_given_instead_of_its_shift(model, shift, tmp_path):
     told, clips = told_where(model, rendered.landmarks), []
     result = edit_video(
         told, tmp_path / "source", tmp_path / "edited", {}, 4,
-        shifts=[(lambda clip: clips.append(clip) or shift, 0.5)],
+        shifts=[(ShiftSearch(lambda clip: clips.append(clip) or shift, {}), 0.5)],
     )  # fmt: skip
-    assert clips == [result.clip] and result.shifts == [(shift, 0.5)]
-    assert torch.equal(result.identity.features, shift_identity(result.clip.identity.mean(), shift, 0.5).features)
+    (clip,) = clips
+    assert torch.equal(clip.crops, read_crops(tmp_path / "source", result.track, told.config.image_size))
+    assert torch.equal(clip.identity.features, told.encode_identity(clip.crops).mean().features)
+    assert torch.equal(clip.landmark_codes.codes, told.encode_landmarks(clip.crops).codes)
+    assert result.shifts == [(shift, 0.5)]
+    assert torch.equal(result.identity.features, shift_identity(clip.identity, shift, 0.5).features)
     assert result.seconds["find text edit"] >= 0
+
+
+def test_a_search_in_a_long_clip_gets_frames_of_all_of_it(model, shift, tmp_path):
+    rendered = render_clip(HELD_OUT_SEEDS[7], frames=FRAMES_TO_SEARCH + 10, height=72, width=80)
+    video.write_video(tmp_path / "source", rendered.frames, Fraction(25))
+    told, clips = told_where(model, rendered.landmarks), []
+    search = ShiftSearch(lambda clip: clips.append(clip) or shift, {})
+    result = edit_video(told, tmp_path / "source", tmp_path / "edited", {}, 2, shifts=[(search, 0.5)])
+    crops = read_crops(tmp_path / "source", result.track, told.config.image_size)
+    (clip,) = clips
+    frames = np.linspace(0, len(crops) - 1, FRAMES_TO_SEARCH).round()
+    assert len(np.unique(frames)) == FRAMES_TO_SEARCH and torch.equal(clip.crops, crops[frames])
+    torch.testing.assert_close(clip.identity.features, told.encode_identity(crops).mean().features)
+    assert clip.landmark_codes.codes.shape[0] == FRAMES_TO_SEARCH
 
 
 def test_a_shift_that_does_not_fit_is_told_before_the_work(model, shift, tmp_path):

@@ -151,7 +151,7 @@ def moving(clip: EncodedClip, codes: torch.Tensor) -> EncodedClip:
         clip.crops[first],
         clip.identity.mean(),
         LandmarkCodes(codes, "tiny"),
-        replace(clip.noise_maps, x_T=clip.noise_maps.x_T[first]),
+        clip.noise_maps.part(first),
         clip.unedited[first],
     )
 
@@ -190,7 +190,8 @@ def test_a_new_background_brings_everything_but_who_and_how(model, clip, other):
     assert torch.equal(moved.noise_maps.x_T, other.noise_maps.x_T)
     # It is the other's picture that is changed, so the other's detail comes back.
     back = replace(moved, landmark_codes=other.landmark_codes)
-    assert torch.equal(decode_clip(model, back, other.identity.mean(), keep_background=False), other.crops)
+    same = decode_clip(model, back, other.identity.mean(), keep_background=False)
+    assert torch.allclose(same, other.crops, atol=1e-4)
 
 
 def test_surroundings_of_another_length_or_model_are_a_sentence(model, clip):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from dva_core.autoencoder import DiffusionVideoAutoencoder, ModelConfig
+from dva_core.editing.attributes import CELEBA_ATTRIBUTES
 from dva_core.unet import UNetConfig
 
 TINY = ModelConfig(
@@ -42,3 +43,15 @@ def crops(frames: int = 5) -> torch.Tensor:
     torch.manual_seed(1)
     coarse = torch.rand(frames, 3, 4, 4) * 2 - 1
     return torch.nn.functional.interpolate(coarse, size=32, mode="bilinear").clamp(-1, 1)
+
+
+def editable_model() -> DiffusionVideoAutoencoder:
+    """The same, with a random direction for two attributes."""
+    model = tiny_model()
+    table = model.attributes
+    for name in ("Eyeglasses", "No_Beard"):
+        row = CELEBA_ATTRIBUTES.index(name)
+        table.weight[row] = torch.randn(512, generator=torch.Generator().manual_seed(row))
+        table.trained[row] = True
+        table.midpoint[row], table.half_distance[row], table.strength[row] = 0, 3, 2
+    return model

@@ -9,10 +9,13 @@ from typing import Any
 from ..errors import DvaError
 from ..progress import progress_bars
 from .options import (
+    SOLVERS,
+    STEPS,
     add_detector,
     add_model,
     add_points,
     add_preserve,
+    add_solver,
     check_points,
     chosen_detector,
     chosen_track,
@@ -21,7 +24,7 @@ from .options import (
 )
 from .text import add_text, asked_text, check_text, text_report
 
-STEPS, STEPS_AS_PUBLISHED = 20, 100
+STEPS_AS_PUBLISHED = 100
 INTERPOLATIONS = ("smooth", "linear")
 
 
@@ -57,7 +60,13 @@ def add_edit(commands: Any) -> None:
     )  # fmt: skip
     edit.add_argument(
         "--steps", metavar="N", type=positive,
-        help=f"DDIM steps each way (default: {STEPS}; with --faithful {STEPS_AS_PUBLISHED})",
+        help=f"diffusion steps each way (default: {STEPS}; with --faithful {STEPS_AS_PUBLISHED})",
+    )  # fmt: skip
+    add_solver(edit)
+    edit.add_argument(
+        "--detail-in-head", metavar="SHARE", type=float,
+        help="how much of the source's detail the head keeps, 0 to 1, instead of all where the edit changes nothing: "
+        "less when something large is to go and leaves a ghost",
     )  # fmt: skip
     add_detector(edit)
     add_points(edit)
@@ -66,6 +75,7 @@ def add_edit(commands: Any) -> None:
     )
     edit.add_argument("--jpeg", action="store_true", help="with --faithful: crops pass through a JPEG, as published")
     edit.add_argument("--json", metavar="FILE", type=Path, help="write a report of what was done")
+    edit.add_argument("--overwrite", action="store_true", help="replace OUT, or an unfinished run towards it")
     edit.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
     add_model(edit)
     edit.set_defaults(run=_edit)
@@ -73,11 +83,15 @@ def add_edit(commands: Any) -> None:
 
 def _edit(options: argparse.Namespace) -> None:
     _check(options)
+    from .. import video
+    from ..files import check_not_there, check_writable
+
+    video.check_output(options.target, options.source)
+    check_not_there(options.target, options.overwrite)
     from ..editing.timeline import read_curve
     from ..evaluation.report import table, write_report
-    from ..files import check_writable
-    from ..pipeline import check_request, edit_video
     from ..published import edit_video_as_published
+    from ..video_edit import check_request, edit_video
 
     curve = None
     if options.curve is not None:
@@ -88,7 +102,10 @@ def _edit(options: argparse.Namespace) -> None:
     steps = options.steps or (STEPS_AS_PUBLISHED if options.faithful else STEPS)
     with progress_bars() as bars:
         text = asked_text(options, model, bars)
-        check_request(model, options.source, options.target, edits, steps, options.preserve, text.shifts)
+        check_request(
+            model, options.source, options.target, edits, steps, options.solver, options.preserve, text.shifts,
+            options.detail_in_head,
+        )  # fmt: skip
         for path in filter(None, (options.json, options.save_shift)):
             check_writable(path)
         detector = None if options.points else chosen_detector(options, model)
@@ -96,12 +113,17 @@ def _edit(options: argparse.Namespace) -> None:
         request = (model, options.source, options.target, edits, steps)
         found = {
             "shifts": text.shifts, "detector": detector, "track": track, "batch_size": options.batch_size,
-            "progress": bars,
+            "overwrite": options.overwrite, "progress": bars,
         }  # fmt: skip
         if options.faithful:
             result = edit_video_as_published(*request, jpeg=options.jpeg, **found)
         else:
-            result = edit_video(*request, preserve=options.preserve, curve=curve, **found)
+            result = edit_video(
+                *request, options.solver, preserve=options.preserve, curve=curve,
+                detail_in_head=options.detail_in_head, resumed=_tell_resumed, **found,
+            )  # fmt: skip
+    if options.save_shift and not text.losses:  # found by an earlier run
+        result.shifts[-1][0].save(options.save_shift)
     cuts = cuts or result.cuts
     seconds = {stage: round(spent, 2) for stage, spent in result.seconds.items()}
     report = {
@@ -113,6 +135,7 @@ def _edit(options: argparse.Namespace) -> None:
         "preserve": options.preserve,
         "curve": None if curve is None else {"keys": curve.keys, "interpolation": curve.interpolation},
         "steps": steps,
+        "solver": "ddim" if options.faithful else options.solver,
         "faithful": options.faithful,
         "frames": len(result.track.valid),
         "frame_rate": str(result.track.frame_rate),
@@ -134,12 +157,18 @@ def _edit(options: argparse.Namespace) -> None:
     print(f"{options.target} is written.")
 
 
+def _tell_resumed(done: int, total: int) -> None:
+    print(f"Going on with an unfinished run: {done} of {total} frames are done.", flush=True)
+
+
 def _check(options: argparse.Namespace) -> None:
     """DvaError when options do not fit each other."""
     if options.jpeg and not options.faithful:
         raise DvaError("--jpeg is a part of --faithful; give both, or neither.")
     if options.faithful and (options.preserve or options.curve is not None):
         raise DvaError("The published method has neither --preserve nor --curve; leave them out, or --faithful.")
+    if options.faithful and (options.solver != SOLVERS[0] or options.detail_in_head is not None):
+        raise DvaError("The published method has neither --solver nor --detail-in-head; leave them out, or --faithful.")
     if options.interpolation and options.curve is None:
         raise DvaError("--interpolation says how a --curve goes; give one, or leave it out.")
     if options.scale and not options.attribute:

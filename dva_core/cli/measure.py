@@ -8,7 +8,7 @@ from typing import Any
 
 from ..progress import progress_bars
 from .measure_edits import add_eval_edits
-from .options import add_model, at_least_two, loaded_model, natural, positive
+from .options import add_model, add_solver, add_steps, at_least_two, loaded_model, natural, positive
 
 
 def add_demo(commands: Any) -> None:
@@ -32,6 +32,8 @@ def add_eval(commands: Any) -> None:
     demo.add_argument("--clips", metavar="N", type=positive, default=20, help="number of people (default: 20)")
     demo.add_argument("--frames", metavar="N", type=at_least_two, default=32, help="frames of each (default: 32)")
     demo.add_argument("--seed", metavar="N", type=natural, default=0, help="another number chooses other people")
+    add_steps(demo)
+    add_solver(demo)
     demo.add_argument("--json", metavar="FILE", type=Path, help="write every number and how it was made")
     demo.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
     add_model(demo)
@@ -66,7 +68,7 @@ def _eval_demo(options: argparse.Namespace) -> None:
     with progress_bars() as bars:
         report = evaluate(
             model, load_judges(), options.clips, options.frames, options.seed,
-            batch_size=options.batch_size, progress=bars,
+            steps=options.steps, solver=options.solver, batch_size=options.batch_size, progress=bars,
         )  # fmt: skip
     if options.json:
         write_report(report, options.json)

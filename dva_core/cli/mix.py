@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DvaError
 from ..progress import Progress, progress_bars
-from .edit import STEPS
-from .options import AUTO, add_model, chosen_detector, loaded_model, positive
+from .options import AUTO, add_model, add_solver, add_steps, chosen_detector, loaded_model, positive
 
 if TYPE_CHECKING:
-
-
     from ..values import FaceTrack
 
 # Around a head that moves, in shares of the crop's side: its old rim lies half outside what the parser calls head.
@@ -44,7 +41,8 @@ def add_mix(commands: Any) -> None:
     mix.add_argument(
         "--background", action="store_true", help="in B's frames, light and surroundings, for as long as B lasts"
     )
-    mix.add_argument("--steps", metavar="N", type=int, default=STEPS, help=f"DDIM steps each way (default: {STEPS})")
+    add_steps(mix)
+    add_solver(mix)
     mix.add_argument(
         "--detector", metavar="NAME", default=AUTO, help="who finds the faces, as for `dva edit` (default: as there)"
     )
@@ -62,11 +60,12 @@ def _mix(options: argparse.Namespace) -> None:
     from ..editing.transfer import motion_in_step, with_motion
     from ..faces.masks import grown
     from ..files import check_writable
-    from ..pipeline import check_request, decode_clip, encode_clip, masked_frames, pasting_mask, read_crops, timed
+    from ..pipeline import decode_clip, encode_clip, masked_frames, pasting_mask, read_crops, timed
     from ..progress import Watch
+    from ..video_edit import check_request
 
     model = loaded_model(options)
-    check_request(model, options.first, options.target, {}, options.steps)
+    check_request(model, options.first, options.target, {}, options.steps, options.solver)
     video.check_output(options.target, options.second)
     if options.json:
         check_writable(options.json)
@@ -84,7 +83,7 @@ def _mix(options: argparse.Namespace) -> None:
             crops = read_crops(host, track, model.config.image_size)
             guest_crops = read_crops(guest, guest_track, model.config.image_size)
         with timed(seconds, "encode and invert"):
-            clip = encode_clip(model, crops, options.steps, **settings)
+            clip = encode_clip(model, crops, options.steps, options.solver, **settings)
             people = clip.identity, model.encode_identity(guest_crops)
         with timed(seconds, "mix and decode"):
             first, second = reversed(people) if options.background else people
@@ -133,6 +132,7 @@ def _tell(
         "motion": options.motion,
         "background": options.background,
         "steps": options.steps,
+        "solver": options.solver,
         "frames": len(track.valid),
         "frame_rate": str(track.frame_rate),
         "width": track.width,

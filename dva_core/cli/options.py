@@ -10,6 +10,8 @@ from ..errors import DvaError
 from ..progress import Progress
 
 OWN, AUTO = "model", "auto"
+SOLVERS, STEPS = ("residual", "ddim", "o_belm", "fixed_point"), 10
+"""Those of `dva_core.diffusion`, and its default: here as well, because that loads torch."""
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +36,20 @@ def add_points(parser: argparse.ArgumentParser) -> None:
         "--points", metavar="X,Y", type=_point, nargs="+",
         help="instead of a detector, places in the first frame, in pixels: the eye on the left, the eye on the right, "
         "the mouth's corner on the left, the one on the right, and more to steady the motion",
+    )  # fmt: skip
+
+
+def add_steps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--steps", metavar="N", type=positive, default=STEPS, help=f"diffusion steps each way (default: {STEPS})"
+    )
+
+
+def add_solver(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--solver", choices=SOLVERS, default=SOLVERS[0],
+        help="how the steps are walked: residual loses nothing at any number of steps (default), ddim is the published "
+        "way, the others are for comparison",
     )  # fmt: skip
 
 

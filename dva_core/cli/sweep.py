@@ -16,6 +16,8 @@ from .options import (
     add_model,
     add_points,
     add_preserve,
+    add_solver,
+    add_steps,
     check_points,
     chosen_detector,
     chosen_track,
@@ -61,7 +63,8 @@ def add_sweep(commands: Any) -> None:
         help="write the videos; without them only the frames of the picture are edited, which is much faster",
     )  # fmt: skip
     add_preserve(sweep)
-    sweep.add_argument("--steps", metavar="N", type=int, default=20, help="DDIM steps each way (default: 20)")
+    add_steps(sweep)
+    add_solver(sweep)
     add_detector(sweep)
     add_points(sweep)
     sweep.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
@@ -100,12 +103,13 @@ def _scales(text: str) -> list[float]:
 
 
 def _check(options: argparse.Namespace, model: Any, scales: list[float]) -> None:
-    from ..pipeline import check_request
+    from ..video_edit import check_request
 
     for attribute in options.attribute:
         for scale in scales:
             target = options.out / _clip_name(attribute, scale)
-            check_request(model, options.source, target, {attribute: scale}, options.steps, options.preserve)
+            edits = {attribute: scale}
+            check_request(model, options.source, target, edits, options.steps, options.solver, options.preserve)
 
 
 def _clip_name(attribute: str, scale: float) -> str:
@@ -157,6 +161,7 @@ def _swept(
         "model": model.name,
         "preserve": options.preserve,
         "steps": options.steps,
+        "solver": options.solver,
         "edits": edits,
         "frames": len(track.valid),
         "frames_shown": shown.tolist(),
@@ -177,7 +182,9 @@ def _encoded(
     identity = model.encode_identity(crops).mean()
     crops = crops[used.valid[track.valid]]
     codes = model.encode_landmarks(crops)
-    return invert_clip(model, crops, identity, codes, options.steps, batch_size=options.batch_size, progress=progress)
+    return invert_clip(
+        model, crops, identity, codes, options.steps, options.solver, batch_size=options.batch_size, progress=progress
+    )
 
 
 def _frames(source: Path, shown: np.ndarray) -> np.ndarray:

@@ -12,9 +12,8 @@ from ..errors import DvaError
 from .options import chosen_device, positive
 
 if TYPE_CHECKING:
-    from ..editing.text import Shifts, TextEdit, TextLosses
+    from ..editing.text import Shifts, ShiftsOrSearches, TextEdit, TextLosses
     from ..encoders.clip import Clip
-    from ..pipeline import ShiftsOrSearches
     from ..progress import Progress
 
 SCALE = 1.0
@@ -76,7 +75,7 @@ def asked_text(options: argparse.Namespace, model: Any, progress: Progress) -> A
     if not options.text:
         return AskedText(shifts)
     from ..editing.prompts import text_direction
-    from ..editing.text import TextEdit, default_settings, find_text_shift
+    from ..editing.text import ShiftSearch, TextEdit, default_settings, find_text_shift
 
     clip_net = _clip(options, model)
     text_direction(clip_net, *options.text)  # says now whether the texts will do, and is known from then on
@@ -84,8 +83,9 @@ def asked_text(options: argparse.Namespace, model: Any, progress: Progress) -> A
     if options.text_iterations:
         settings = replace(settings, iterations=options.text_iterations)
     asked = AskedText(shifts, settings)
-    search = partial(_found, find_text_shift, model, clip_net, options, asked, progress)
-    shifts.append((search, scale))
+    find = partial(_found, find_text_shift, model, clip_net, options, asked, progress)
+    request = {"texts": options.text, "clip": options.clip, "settings": asdict(settings)}
+    shifts.append((ShiftSearch(find, request), scale))
     return asked
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from ..diffusion.residual import Step
 from ..faces.masks import NOT_HEAD, grown, select_classes
 from .detail import blurred
 
@@ -24,7 +26,7 @@ ROOM, SOFTNESS = 1 / 16, 1 / 32
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What is held: the source's plain decode and its noise maps, [T,3,S,S], where head [T,1,S,S] is below 1."""
+    """What is held where head [T,1,S,S] is below 1: the source's plain decode and its noise maps, [T,3,S,S]."""
 
     unedited: Tensor
     x_T: Tensor
@@ -33,17 +35,26 @@ class Surroundings:
     def __getitem__(self, rows: slice | Tensor) -> Surroundings:
         return Surroundings(self.unedited[rows], self.x_T[rows], self.head[rows])
 
+    def to(self, device: torch.device) -> Surroundings:
+        return Surroundings(self.unedited.to(device), self.x_T.to(device), self.head.to(device))
+
     def hold(self, x: Tensor, alpha_bar: float) -> Tensor:
         """The state x [T,3,S,S] of level alpha_bar with the source's outside the head, for `ddim.decode`.
 
-        The source's state is not kept from its own decode, which would take T times the memory, but mixed from both
-        ends of it. Where most is noise, that is nearly the same.
+        Of the source's states this solver keeps none, so they are mixed from both ends of its walk. Where most is
+        noise, that is nearly the same.
         """
+        source = alpha_bar**0.5 * self.unedited + (1 - alpha_bar) ** 0.5 * self.x_T
+        return self._held(x, source, alpha_bar)
+
+    def hold_at(self, step: Step, x: Tensor) -> Tensor:
+        """As `hold`, for the state that a step leads to where the solver kept the source's own."""
+        return self._held(x, step.source, step.alpha_bar)
+
+    def _held(self, x: Tensor, source: Tensor, alpha_bar: float) -> Tensor:
         if alpha_bar > MOSTLY_PICTURE:
             return x
-        source = alpha_bar**0.5 * self.unedited + (1 - alpha_bar) ** 0.5 * self.x_T
-        head = self.head.to(x.device)
-        return head * x + (1 - head) * source.to(x.device)
+        return self.head * x + (1 - self.head) * source
 
 
 def surroundings(unedited: Tensor, x_T: Tensor, parsing: Tensor) -> Surroundings:

@@ -1,7 +1,8 @@
-"""Give a decoded picture back the fine detail that a decode of few steps loses, wherever the edit changed nothing.
+"""Give a decode the source's own detail, which few steps lose, wherever the edit changes nothing.
 
-Our addition, not the paper's: with 20 steps even the unedited decode is a little soft. Its difference from the
-source is exactly what was lost, and may be added again where edited and unedited decode agree.
+Our addition, not the paper's: with 20 steps even the unedited decode is a little soft. What was lost is known exactly,
+and may be added again where edited and unedited decode agree: step by step where the solver kept it (`at_a_step`), else
+to the finished picture (`with_detail`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..diffusion.residual import Step, in_full
+
 # Differences, in crop values (-1..1), below which a pixel counts as unchanged and above which as changed.
 UNCHANGED, CHANGED = 0.06, 0.24
 # Widths as shares of the crop's side: the blur that quiets single pixels, the margin around what changed, and how far
 # a shift of colour is carried into it.
 BLUR, MARGIN, REACH = 1 / 64, 1 / 32, 1 / 10
+
+
+# The share of a residual that is used even where the edit changes the picture. Of 48 edits of rendered people, 0.3 came
+# nearer to the rendered truth than 0 and than 0.5, and as many of them succeeded as with 0.
+_SHARE_WITHIN = 0.3
+
+
+def at_a_step(step: Step) -> Tensor:
+    """How `diffusion.residual.decode` goes on from a step: the residual in full where the edit changes nothing.
+
+    Where it does (`change_mask` of the pictures that the net sees from here, edited and not), a part of it, and for the
+    rest the mean of the residual about there: colours stay right, and what the source had there leaves no ghost.
+    """
+    m = change_mask(step.source_estimate.clamp(-1, 1), step.estimate.clamp(-1, 1))
+    return in_full(step) - (1 - _SHARE_WITHIN) * m * (step.residual - _mean_around(step.residual, m))
+
+
+def outside(step: Step, region: Tensor, share: float) -> Tensor:
+    """The same with the residual in full outside a region [B,1,S,S] in 0..1, and a share of it (0..1) inside."""
+    return in_full(step) - (1 - share) * region * step.residual
 
 
 def with_detail(source: Tensor, unedited: Tensor, edited: Tensor) -> Tensor:
@@ -27,7 +50,7 @@ def with_detail(source: Tensor, unedited: Tensor, edited: Tensor) -> Tensor:
     """
     m = change_mask(unedited, edited)
     lost = source - unedited
-    around = blurred(lost * (1 - m), REACH) / (blurred(1 - m, REACH) + 0.02)
+    around = _mean_around(lost, m)
     # The same sum in an order that cancels without rounding when y = y0.
     return (source + (edited - unedited) - m * (lost - around)).clamp(-1, 1)
 
@@ -50,6 +73,11 @@ def blurred(x: Tensor, share: float) -> Tensor:
     x = F.pad(x, (radius, radius, radius, radius), mode="replicate")
     channels = x.shape[1]
     return F.conv2d(F.conv2d(x, kernel, groups=channels), kernel.transpose(2, 3), groups=channels)
+
+
+def _mean_around(x: Tensor, m: Tensor) -> Tensor:
+    """The mean of x [T,3,S,S] about each pixel, over those where m [T,1,S,S] is 0."""
+    return blurred(x * (1 - m), REACH) / (blurred(1 - m, REACH) + 0.02)
 
 
 def _grow(x: Tensor, share: float) -> Tensor:

@@ -8,8 +8,9 @@ value of its own: it can be saved, used on other clips, and made stronger or wea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,6 +33,21 @@ PREVIEWS = 20
 
 Shifts = Sequence[tuple[IdentityShift, float]]
 """Shifts of an identity, each with its scale."""
+
+
+@dataclass(frozen=True)
+class ShiftSearch:
+    """Stands for a shift that is still to be found, once the clip is encoded.
+
+    request: what is looked for and how, JSON-able; searches with the same request find the same on the same clip.
+    """
+
+    find: Callable[[EncodedClip], IdentityShift]
+    request: Mapping[str, Any]
+
+
+ShiftsOrSearches = Sequence[tuple[IdentityShift | ShiftSearch, float]]
+"""Shifts of an identity, or what finds them, each with its scale."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +142,11 @@ def find_text_shift(
                 watch.tick(settings.iterations - watch.done)
                 break
         return IdentityShift(shift.detach().float().cpu(), model.name, f"{source.strip()} -> {target.strip()}")
+
+
+def found_shifts(shifts: ShiftsOrSearches, clip: EncodedClip) -> Shifts:
+    """The shifts, those still to be found now found on this clip."""
+    return [(shift.find(clip) if isinstance(shift, ShiftSearch) else shift, scale) for shift, scale in shifts]
 
 
 def shift_identity(identity: Identity, shift: IdentityShift, scale: float = 1.0) -> Identity:

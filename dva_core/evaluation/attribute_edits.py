@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..autoencoder import DiffusionVideoAutoencoder
+from ..diffusion import DEFAULT_STEPS
 from ..editing.sweep import sweep_clip
 from ..pipeline import edit_clip, encode_clip
 from ..progress import Cancel, Watch, never
@@ -18,7 +19,7 @@ from . import disentanglement as judge
 from .judges import Judges
 from .people import cast, filmed
 
-STEPS, SCALE = 20, 1.0
+SCALE = 1.0
 FEWEST_TOLD = 2
 """Clips of a direction that the judge must tell in the truth, for a success to be stated."""
 GROUPS = (
@@ -68,7 +69,7 @@ class Toggled:
 
 def measure_attributes(
     model: DiffusionVideoAutoencoder, judges: Judges, each: int, frames: int, seed: int, watch: Watch, *,
-    steps: int = STEPS, batch_size: int = 8, cancelled: Cancel = never,
+    steps: int = DEFAULT_STEPS, batch_size: int = 8, cancelled: Cancel = never,
 ) -> list[Toggled]:  # fmt: skip
     """Toggles every attribute of the model in `each` people who have it and as many who lack it.
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
 import numpy as np
+import torch
 from einops import rearrange
 from torch import Tensor
 
 from ..autoencoder import DiffusionVideoAutoencoder
+from ..diffusion import DEFAULT_SOLVER, DEFAULT_STEPS
 from ..faces.alignment import crop_faces
 from ..faces.detection import detect_faces
 from ..faces.tracking import track_face
-from ..pipeline import decode_clip, edit_clip, encode_clip
+from ..pipeline import decode_clip, edit_clip, encode_clip, invert_clip, reconstruct_clip
 from ..progress import Cancel, Progress, Watch, never, silent
 from ..synthetic import HELD_OUT_SEEDS, RenderedClip, render_clip, set_attribute
 from ..values import EncodedClip, FaceTrack
@@ -26,8 +29,11 @@ from .reconstruction import ms_ssim, mse, psnr, ssim
 from .targets import HOW, check_targets
 from .temporal import tg_id, tl_id
 
-STEPS = 20
-FINE_STEPS, FINE_EVERY = 100, 8
+PLAIN_STEPS, PLAIN_EVERY = (20, 100), 8
+"""Steps of plain DDIM there and back, which are tried on every 8th frame."""
+EXACT_STEPS, EXACT_EVERY = (5, 10, 20, 50), 32
+"""The same for the solver that loses nothing, in two precisions of the net."""
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SCALE = 1.0
 OUTSIDE_HEAD = (0, 16)  # parsing classes: background, clothes
 
@@ -67,30 +73,39 @@ class EditMeasured:
 
 @dataclass(frozen=True)
 class ClipMeasured:
-    """One clip: picture metrics for each number of steps, one entry a frame, and its edits by name."""
+    """One clip: picture metrics of plain DDIM for each number of steps, one entry a frame; the mean squared error of
+    the residual solver by precision and steps; and the clip's edits by name."""
 
-    reconstruction: dict[int, dict[str, list[float]]]
+    plain: dict[int, dict[str, list[float]]]
+    exact: dict[str, dict[int, float]]
     edits: dict[str, EditMeasured]
     frames_without_face: int
 
 
 def evaluate(
     model: DiffusionVideoAutoencoder, judges: Judges, clips: int = 20, frames: int = 32, seed: int = 0, *,
-    batch_size: int = 8, progress: Progress = silent, cancelled: Cancel = never,
+    steps: int = DEFAULT_STEPS, solver: str = DEFAULT_SOLVER, batch_size: int = 8, progress: Progress = silent,
+    cancelled: Cancel = never,
 ) -> dict[str, Any]:  # fmt: skip
     """Measures everything that the demo model must show, on `clips` held-out people that `seed` chooses.
+
+    Edits are made with `steps` of `solver`.
 
     Returns the JSON-able report: the numbers, how each was made, the targets and whether they are met.
     """
     cases = [case for case in CASES if case.attribute in model.attributes.names]
     people = held_out_people(clips, seed)
     watch = Watch("evaluate", clips * (2 + len(cases)), progress, cancelled)
-    measured = [_measure_clip(model, judges, person, frames, cases, batch_size, watch) for person in people]
+    precise = {name: _in_precision(model, dtype) for name, dtype in PRECISIONS.items()}
+    options = {"steps": steps, "solver": solver, "batch_size": batch_size}
+    measured = [_measure_clip(model, judges, person, frames, cases, precise, options, watch) for person in people]
     report = {
         "model": model.name,
         "clips": clips,
         "frames": frames,
         "seed": seed,
+        "solver": solver,
+        "steps": steps,
         "people": people,
         **_summary(measured, cases),
         "how": HOW,
@@ -106,24 +121,36 @@ def held_out_people(count: int, seed: int) -> list[int]:
 
 def _measure_clip(
     model: DiffusionVideoAutoencoder, judges: Judges, person: int, frames: int, cases: Sequence[EditCase],
-    batch_size: int, watch: Watch,
+    precise: Mapping[str, DiffusionVideoAutoencoder], options: Mapping[str, Any], watch: Watch,
 ) -> ClipMeasured:  # fmt: skip
     source = render_clip(person, frames)
     scene = _Aligned.of(model, source)
     x = scene.crops(source.frames)
-    clip = encode_clip(model, x, STEPS, batch_size=batch_size)
+    clip = encode_clip(model, x, **options)
     watch.tick()
-    few = encode_clip(model, x[::FINE_EVERY], FINE_STEPS, batch_size=batch_size)
+    some = clip.part(slice(None, None, PLAIN_EVERY))
+    parts = some.crops, some.identity, some.landmark_codes
+    plain = {n: _picture_metrics(some.crops, invert_clip(model, *parts, n, "ddim").unedited) for n in PLAIN_STEPS}
+    few = clip.part(slice(None, None, EXACT_EVERY))
+    exact = {name: {n: _error_there_and_back(net, few, n) for n in EXACT_STEPS} for name, net in precise.items()}
     watch.tick()
     edits = {}
     for case in cases:
-        edits[case.name] = _measure_edit(model, judges, source, scene, clip, case, batch_size)
+        edits[case.name] = _measure_edit(model, judges, source, scene, clip, case, options["batch_size"])
         watch.tick()
-    reconstruction = {
-        STEPS: _picture_metrics(x, clip.unedited),
-        FINE_STEPS: _picture_metrics(few.crops, few.unedited),
-    }
-    return ClipMeasured(reconstruction, edits, int((~scene.track.valid).sum()))
+    return ClipMeasured(plain, exact, edits, int((~scene.track.valid).sum()))
+
+
+def _in_precision(model: DiffusionVideoAutoencoder, dtype: torch.dtype) -> DiffusionVideoAutoencoder:
+    model = copy.deepcopy(model)
+    model.unet.to(dtype)
+    return model
+
+
+def _error_there_and_back(model: DiffusionVideoAutoencoder, clip: EncodedClip, steps: int) -> float:
+    """Mean squared error, of 0..1, of a decode with the clip's own identity that goes through the net."""
+    clip = invert_clip(model, clip.crops, clip.identity, clip.landmark_codes, steps, "residual")
+    return float(mse(_unit(clip.crops), _unit(reconstruct_clip(model, clip))).mean())
 
 
 def _measure_edit(
@@ -197,15 +224,19 @@ def _picture_metrics(x: Tensor, y: Tensor) -> dict[str, list[float]]:
 def _summary(measured: Sequence[ClipMeasured], cases: Sequence[EditCase]) -> dict[str, Any]:
     edits = {case.name: [clip.edits[case.name] for clip in measured] for case in cases}
     everything = [edit for group in edits.values() for edit in group]
-    steps = {
+    plain = {
         str(n): {
-            name: fmean(value for clip in measured for value in clip.reconstruction[n][name])
+            name: fmean(value for clip in measured for value in clip.plain[n][name])
             for name in ("ssim", "ms_ssim", "mse", "psnr")
         }
-        for n in (STEPS, FINE_STEPS)
+        for n in PLAIN_STEPS
+    }
+    exact = {
+        name: {str(n): {"mse": fmean(clip.exact[name][n] for clip in measured)} for n in EXACT_STEPS}
+        for name in PRECISIONS
     }
     return {
-        "reconstruction": {"ddim": steps},
+        "reconstruction": {"ddim": plain, "residual": exact},
         "edits": {name: _edit_summary(group) for name, group in edits.items()},
         "temporal": _means(everything, "tl_id", "tg_id"),
         "motion": _means(everything, "landmark_nme", "landmark_nme_of_truth"),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..autoencoder import DiffusionVideoAutoencoder
+from ..diffusion import DEFAULT_STEPS
 from ..editing.mixing import interpolate_identities
 from ..editing.sweep import sweep_clip
 from ..editing.text import shift_identity
@@ -32,7 +33,7 @@ SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is tried, everything with `steps` of DDIM.
+    """How much is tried, everything with `steps` of the default solver.
 
     Each attribute is put on in `clips` clips of `frames` frames, and taken off in as many; each text is tried on
     `text_clips`; identity and motion are switched in `pairs` clips of `pair_frames` frames. The linear classifier
@@ -48,7 +49,7 @@ class Effort:
     auc_steps: int = 9375
     auc_held_out: int = 300
     pose_people: int = mixing.PEOPLE
-    steps: int = attribute_edits.STEPS
+    steps: int = DEFAULT_STEPS
 
 
 HOW = {
@@ -143,7 +144,7 @@ def zero_strength_difference(
     seed: int,
     frames: int = 2,
     *,
-    steps: int = attribute_edits.STEPS,
+    steps: int = DEFAULT_STEPS,
     batch_size: int = 8,
     cancelled: Cancel = never,
 ) -> float:

@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..autoencoder import DiffusionVideoAutoencoder
+from ..diffusion import DEFAULT_STEPS
 from ..editing.mixing import interpolate_identities
 from ..editing.transfer import with_motion
 from ..pipeline import decode_clip, encode_clip
@@ -22,7 +23,6 @@ from ..synthetic import TRAIN_SEEDS, Motion, render_crops, sample_motion, sample
 from .judges import Judges
 from .people import SPACING, filmed
 
-STEPS = 20
 LEAST_MOUTH_MOVEMENT = 0.05
 """Standard deviation of a driver's mouth opening, of 0..1, below which there is nothing to correlate with."""
 FIRST_PERSON, PEOPLE, RIDGE = 40_000, 1000, 1e-3
@@ -92,7 +92,7 @@ class Switched:
 
 def measure_mixing(
     model: DiffusionVideoAutoencoder, judges: Judges, people: Sequence[int], frames: int, reader: PoseReader,
-    watch: Watch, *, steps: int = STEPS, batch_size: int = 8, cancelled: Cancel = never,
+    watch: Watch, *, steps: int = DEFAULT_STEPS, batch_size: int = 8, cancelled: Cancel = never,
 ) -> list[Switched]:  # fmt: skip
     """Everybody gets the identity, and then the motion, of the next in the row. `watch` ticks for each person."""
     options = {"batch_size": batch_size, "cancelled": cancelled}

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..autoencoder import DiffusionVideoAutoencoder
+from ..diffusion import DEFAULT_STEPS
 from ..editing.mixing import interpolate_identities
 from ..editing.sweep import sweep_clip
 from ..editing.text import find_text_shift, shift_identity
@@ -28,7 +29,7 @@ from .report import contact_sheet
 from .text import CASES
 
 SECOND_CLIP = ASSETS / "demo_second.mp4"
-STEPS, FRAMES, SIDE = 20, 6, 112
+FRAMES, SIDE = 6, 112
 COLOURS = 256
 PRESERVING = {"beard": {"No_Beard": -1.0}, "bald": {"Bald": 1.0}, "blond hair": {"Blond_Hair": 1.0}}
 GROWING = {"beard": {"No_Beard": -1.0}, "blond hair": {"Blond_Hair": 1.0}}
@@ -38,7 +39,7 @@ Rows = dict[str, np.ndarray]
 
 
 def draw_sheets(
-    model: DiffusionVideoAutoencoder, folder: str | Path, *, frames: int = FRAMES, steps: int = STEPS,
+    model: DiffusionVideoAutoencoder, folder: str | Path, *, frames: int = FRAMES, steps: int = DEFAULT_STEPS,
     batch_size: int = 16, progress: Progress = silent, cancelled: Cancel = never,
 ) -> list[Path]:  # fmt: skip
     """Writes attributes, preserve, text, identity, motion, background and growing .png; returns their paths.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..autoencoder import DiffusionVideoAutoencoder
+from ..diffusion import DEFAULT_STEPS
 from ..editing.text import find_text_shift, shift_identity
 from ..encoders.clip import Clip
 from ..errors import DvaError
@@ -21,8 +22,6 @@ from ..synthetic import HELD_OUT_SEEDS, Person, sample_person
 from . import disentanglement as judge
 from .judges import Judges
 from .people import filmed
-
-STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class TextMeasured:
 
 def measure_text(
     model: DiffusionVideoAutoencoder, judges: Judges, clips: int, frames: int, seed: int, *,
-    steps: int = STEPS, batch_size: int = 16, cases: Sequence[TextCase] = CASES,
+    steps: int = DEFAULT_STEPS, batch_size: int = 16, cases: Sequence[TextCase] = CASES,
     load_clip_net: Callable[[], Clip] | None = None, progress: Progress = silent,
     cancelled: Cancel = never,
 ) -> dict[str, Any]:  # fmt: skip

@@ -16,7 +16,7 @@ CLASSES = (
     "background", "skin", "left brow", "right brow", "left eye", "right eye", "glasses", "left ear", "right ear",
     "earring", "nose", "mouth", "upper lip", "lower lip", "neck", "necklace", "clothes", "hair", "hat",
 )  # fmt: skip
-STEADY_SIGMA = 1.0  # frames
+STEADY_SIGMA, STEADY_REACH = 1.0, 2  # frames; no mask depends on others further away
 NOT_HEAD = ("background", "clothes", "hat")
 
 
@@ -56,7 +56,7 @@ def steadied(mask: Tensor, valid: np.ndarray) -> Tensor:
     steady = np.empty(mask.shape, np.float32)
     for run in np.unique(runs):
         part = mask[runs == run].numpy()
-        steady[runs == run] = gaussian_filter1d(part, STEADY_SIGMA, axis=0, mode="nearest", truncate=2.0)
+        steady[runs == run] = gaussian_filter1d(part, STEADY_SIGMA, axis=0, mode="nearest", radius=STEADY_REACH)
     return torch.from_numpy(steady)
 
 

@@ -76,6 +76,12 @@ def read_frames(path: str | Path) -> Iterator[np.ndarray]:
     return pictures.read_all(path) if path.is_dir() else _read_file(path)
 
 
+def files_of(path: str | Path) -> list[Path]:
+    """The file, or those of a folder's pictures in their order; DvaError when there is no such file or folder."""
+    path = existing(path)
+    return pictures.files_in(path) if path.is_dir() else [path]
+
+
 def existing(path: str | Path) -> Path:
     """The path of a file or folder; DvaError when there is none."""
     path = Path(path)

@@ -1,0 +1,310 @@
+"""A whole video edited, however long: its faces go through the method a few frames at a time.
+
+The source is read three times: to find the face, to learn who it is, and to edit. Of the whole clip only small things
+are held (where the face is, identities, landmark codes), and frames and crops of no more than a few parts. What is
+finished is kept beside the target until all of it is (`run_folder`), so that an interrupted run can go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import video
+from .autoencoder import DiffusionVideoAutoencoder
+from .diffusion import DEFAULT_SOLVER, DEFAULT_STEPS, find_solver
+from .editing.attributes import check_edits
+from .editing.text import Shifts, ShiftsOrSearches, check_shift, found_shifts
+from .editing.timeline import Curve, strengths_over
+from .encoders import FaceDetector
+from .faces.masks import edit_mask
+from .files import check_not_there
+from .footage import FRAMES_AT_ONCE, find_unless_known
+from .overlap import ahead, behind
+from .parts import cropped_parts, spent, write_parts
+from .pipeline import check_detail_in_head, decode_clip, edit_mean_identity, invert_clip
+from .progress import Cancel, Progress, Watch, never, silent
+from .request import edit_request
+from .run_folder import RunFolder, run_folder
+from .values import FaceTrack, Identity, IdentityShift, LandmarkCodes
+
+# How many frames, spread evenly over a clip, a text edit is looked for on.
+FRAMES_TO_SEARCH = 16
+FACE, PERSON, SHIFTS, EDITED = "face", "person", "shifts", "edited"  # the stages of a run folder
+
+Resumed = Callable[[int, int], None]
+"""resumed(done, total): an earlier run of the same request has edited so many of all frames."""
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """What `edit_video` found and made.
+
+    `identity` is the edited one, a row for the clip or one for each frame with a face. `seconds` is the time that each
+    stage took; the parts of the last one go on side by side. `cuts` are the frames that begin a new shot, if they were
+    looked for. `shifts` are the text edits, found now or before, with their scales. `frames_resumed` is how many frames
+    an interrupted run had edited before.
+    """
+
+    track: FaceTrack
+    identity: Identity
+    seconds: Mapping[str, float]
+    cuts: tuple[int, ...]
+    shifts: Shifts
+    frames_resumed: int
+
+    @property
+    def frames_without_face(self) -> list[int]:
+        """The frames that were passed on unchanged."""
+        return np.flatnonzero(~self.track.valid).tolist()
+
+
+def edit_video(
+    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float],
+    steps: int = DEFAULT_STEPS, solver: str = DEFAULT_SOLVER, *, shifts: ShiftsOrSearches = (),
+    preserve: Sequence[str] = (), curve: Curve | Sequence[float] | None = None, detail_in_head: float | None = None,
+    detector: FaceDetector | None = None, track: FaceTrack | None = None, batch_size: int = 8, overwrite: bool = False,
+    progress: Progress = silent, cancelled: Cancel = never, resumed: Resumed = lambda done, total: None,
+) -> EditResult:  # fmt: skip
+    """Edits the person in a video file or folder of pictures and writes the result to `target`, sound kept.
+
+    `edits` maps CelebA attribute names to scales: 1 puts the attribute on at full strength, -1 takes it off; with
+    directions whose reach is unknown, as the published ones, 0.3 is much. `shifts` are text edits, with their scales:
+    found before, or still to be found on frames spread over this clip. `preserve` names attributes that must not move.
+    `curve` multiplies the scales over time: key frames, or a number for each frame of the video, with a face or
+    without. `detail_in_head` as in `pipeline.decode_clip`. `detector`: the model's own when left out. With a `track`
+    nobody is looked for; otherwise the largest face is followed, to the end of its shot. Frames without a face are
+    passed on unchanged.
+    Memory does not grow with the length of the video, but for some kilobytes a frame. Until the target is whole, what
+    is done is kept in a folder beside it, for the same request to go on with; a run that does tells `resumed`.
+    `overwrite`: an older target, or the unfinished run of another request, may be replaced.
+    Raises DvaError for files that cannot be read or hold no face, unknown attributes, a list of another length than
+    the video, and impossible `steps`, `solver` or `detail_in_head`, and Cancelled once `cancelled()` is true; `target`
+    is then left as it was.
+    """
+    check_request(model, source, target, edits, steps, solver, preserve, shifts, detail_in_head)
+    check_not_there(target, overwrite)
+    request = edit_request(
+        model, source, edits, steps, solver, shifts, preserve, curve, detail_in_head, detector, track, batch_size
+    )
+    options = {"batch_size": batch_size, "progress": progress, "cancelled": cancelled}
+    seconds: dict[str, float] = {}
+    with run_folder(target, request, overwrite) as run:
+        goes_on = bool(run.stages)
+        with spent(seconds, "find face"):
+            track, cuts = _kept_or_found_face(run, model, source, track, detector, progress, cancelled)
+            strengths = None if curve is None else strengths_over(curve, len(track.valid))[track.valid]
+        if goes_on:
+            resumed(_frames_kept(run, len(track.valid)), len(track.valid))
+        with spent(seconds, "encode"):
+            person = _kept_or_encoded(run, model, source, track, progress, cancelled)
+        if shifts:
+            with spent(seconds, "find text edit"):
+                shifts = _kept_or_found_shifts(run, model, person, shifts, steps, solver, options)
+        mean = person.identity.mean()
+        identity = edit_mean_identity(model, mean, edits, shifts=shifts, preserve=preserve, strengths=strengths)
+        with spent(seconds, "edit and write"):
+            watch = Watch("edit", len(track.valid), progress, cancelled)
+            edit = _Edit(model, person, identity, steps, solver, detail_in_head, batch_size)
+            frames_resumed = _edit_and_write(run, edit, source, target, track, watch, seconds)
+    return EditResult(track, identity, seconds, cuts, shifts, frames_resumed)
+
+
+def check_request(
+    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float], steps: int,
+    solver: str = DEFAULT_SOLVER, preserve: Sequence[str] = (), shifts: ShiftsOrSearches = (),
+    detail_in_head: float | None = None,
+) -> None:  # fmt: skip
+    """What would fail after minutes of work should fail now."""
+    check_edits(model.attributes, edits, preserve)
+    for shift, scale in shifts:
+        if isinstance(shift, IdentityShift):
+            check_shift(shift, model.name, scale)
+    find_solver(solver, steps)
+    if detail_in_head is not None:
+        check_detail_in_head(detail_in_head, solver)
+    video.check_output(target, source)
+
+
+# --- once for the whole clip ---
+
+
+@dataclass(frozen=True, eq=False)
+class _Person:
+    """Who is seen and how they move in the V frames with a face; `crops` [n,3,S,S] are those of `_spread(V)`."""
+
+    identity: Identity
+    landmark_codes: LandmarkCodes
+    crops: Tensor
+
+    def codes(self, rows: slice | Tensor) -> LandmarkCodes:
+        return replace(self.landmark_codes, codes=self.landmark_codes.codes[rows])
+
+
+def _spread(frames: int) -> Tensor:
+    """A few of so many frames, evenly over all: int64 [n], without repeats."""
+    return torch.linspace(0, frames - 1, min(frames, FRAMES_TO_SEARCH)).round().long()
+
+
+def _kept_or_found_face(
+    run: RunFolder, model: DiffusionVideoAutoencoder, source: str | Path, track: FaceTrack | None,
+    detector: FaceDetector | None, progress: Progress, cancelled: Cancel,
+) -> tuple[FaceTrack, tuple[int, ...]]:  # fmt: skip
+    kept = run.kept(FACE) if track is None else None
+    if kept:
+        fields, tensors = kept
+        cuts, rate = tuple(fields.pop("cuts")), Fraction(fields.pop("frame_rate"))
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        return FaceTrack(**arrays, **fields, frame_rate=rate), cuts
+    found, cuts = find_unless_known(model, source, track, detector, progress, cancelled)
+    if track is None:
+        size = {"height": found.height, "width": found.width, "frame_rate": str(found.frame_rate)}
+        arrays = {"landmarks": found.landmarks, "quads": found.quads, "valid": found.valid}
+        run.keep(FACE, {"cuts": cuts, **size}, {name: torch.from_numpy(array) for name, array in arrays.items()})
+    return found, cuts
+
+
+def _kept_or_encoded(
+    run: RunFolder, model: DiffusionVideoAutoencoder, source: str | Path, track: FaceTrack, progress: Progress,
+    cancelled: Cancel,
+) -> _Person:  # fmt: skip
+    kept = run.kept(PERSON)
+    if kept is None:
+        watch = Watch("encode", len(track.valid), progress, cancelled)
+        tensors = _encoded(model, source, track, watch)
+        run.keep(PERSON, {}, tensors)
+    else:
+        tensors = kept[1]
+    codes = LandmarkCodes(tensors["landmark_codes"], model.name)
+    return _Person(Identity(tensors["identity"], model.name), codes, tensors["crops"])
+
+
+def _encoded(
+    model: DiffusionVideoAutoencoder, source: str | Path, track: FaceTrack, watch: Watch
+) -> dict[str, Tensor]:
+    identities, codes, crops_kept, first = [], [], [], 0
+    spread = set(_spread(int(track.valid.sum())).tolist())
+    with ahead(cropped_parts(source, track, model.config.image_size)) as parts:
+        for part in parts:
+            if len(part.crops):
+                identities.append(model.encode_identity(part.crops).features)
+                codes.append(model.encode_landmarks(part.crops).codes)
+                crops_kept += [crop for row, crop in enumerate(part.crops, start=first) if row in spread]
+                first += len(part.crops)
+            watch.tick(len(part.frames))
+    return {
+        "identity": torch.cat(identities),
+        "landmark_codes": torch.cat(codes),
+        "crops": torch.stack(crops_kept),
+    }
+
+
+def _kept_or_found_shifts(
+    run: RunFolder, model: DiffusionVideoAutoencoder, person: _Person, shifts: ShiftsOrSearches, steps: int,
+    solver: str, options: Mapping[str, Any],
+) -> Shifts:  # fmt: skip
+    kept = run.kept(SHIFTS)
+    if kept:
+        fields, tensors = kept
+        moves = zip(fields["names"], tensors["features"].split(1), shifts, strict=True)
+        return [(IdentityShift(features, model.name, name), scale) for name, features, (_, scale) in moves]
+    if any(not isinstance(shift, IdentityShift) for shift, _ in shifts):
+        codes = person.codes(_spread(len(person.landmark_codes.codes)))
+        clip = invert_clip(model, person.crops, person.identity.mean(), codes, steps, solver, **options)
+        shifts = found_shifts(shifts, clip)
+        names, features = [shift.name for shift, _ in shifts], torch.cat([shift.features for shift, _ in shifts])
+        run.keep(SHIFTS, {"names": names}, {"features": features})
+    return shifts
+
+
+# --- part by part ---
+
+
+@dataclass(frozen=True, eq=False)
+class _Edit:
+    """What is done to every part; `identity` has one row, or one for each of the V frames with a face."""
+
+    model: DiffusionVideoAutoencoder
+    person: _Person
+    identity: Identity
+    steps: int
+    solver: str
+    detail_in_head: float | None
+    batch_size: int
+
+
+def _edit_and_write(
+    run: RunFolder, edit: _Edit, source: str | Path, target: str | Path, track: FaceTrack, watch: Watch,
+    seconds: dict[str, float],
+) -> int:  # fmt: skip
+    """Edits the parts that are not kept, writes all; returns how many frames were kept."""
+    cropped = cropped_parts(source, track, edit.model.config.image_size, seconds)
+    write = partial(write_parts, target, track.frame_rate, source, run.path, seconds)
+    frame = row = resumed = 0
+    watch.reach(_frames_kept(run, len(track.valid)))
+    with ahead(cropped) as parts, behind(write) as put:
+        for number, part in enumerate(parts):
+            rows, frames = slice(row, row + len(part.crops)), slice(frame, frame + len(part.frames))
+            kept = run.kept(_stage(number))
+            if kept:
+                edited, mask = kept[1]["edited"], kept[1]["mask"]
+                resumed += len(part.frames)
+            else:
+                edited, mask = _edited(edit, part.crops, rows, frames, watch, seconds)
+                run.keep(_stage(number), {}, {"edited": edited, "mask": mask})
+            put(replace(part, edited=edited, mask=mask))
+            watch.reach(frames.stop)
+            frame, row = frames.stop, rows.stop
+            del part  # not to be held while the next one is waited for
+    return resumed
+
+
+def _edited(
+    edit: _Edit, crops: Tensor, rows: slice, frames: slice, watch: Watch, seconds: dict[str, float]
+) -> tuple[Tensor, Tensor]:
+    """Crops [v,3,S,S] after the edit, and where they may change, [v,1,S,S] in 0..1.
+
+    They are `rows` of all crops and in `frames` of the video.
+    """
+    if len(crops) == 0:
+        return crops, crops[:, :1]
+    model, codes, identity = edit.model, edit.person.codes(rows), edit.identity
+    if len(identity.features) > 1:
+        identity = replace(identity, features=identity.features[rows])
+    mean = edit.person.identity.mean()
+    with spent(seconds, "of that: invert"):
+        options = {"batch_size": edit.batch_size, "progress": _within(watch, frames, 0)}
+        clip = invert_clip(model, crops, mean, codes, edit.steps, edit.solver, **options)
+    with spent(seconds, "of that: decode"):
+        options["progress"] = _within(watch, frames, 1)
+        edited = decode_clip(model, clip, identity, detail_in_head=edit.detail_in_head, **options)
+        return edited, edit_mask(model.parse(crops), model.parse(edited))
+
+
+def _within(watch: Watch, frames: slice, half: int) -> Progress:
+    """Takes a watch over the first (0) or second (1) half of some frames, but for the last, which waits to be kept."""
+
+    def progress(_: str, done: int, total: int) -> None:
+        share = (half + done / total) / 2
+        watch.reach(min(frames.start + int((frames.stop - frames.start) * share), frames.stop - 1))
+
+    return progress
+
+
+def _frames_kept(run: RunFolder, frames: int) -> int:
+    """How many of all frames are in the parts that seem to be kept."""
+    starts = range(0, frames, FRAMES_AT_ONCE)
+    kept = set(run.stages)
+    return sum(min(FRAMES_AT_ONCE, frames - start) for number, start in enumerate(starts) if _stage(number) in kept)
+
+
+def _stage(number: int) -> str:
+    return f"{EDITED}-{number:06d}"
