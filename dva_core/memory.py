@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,6 +21,16 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def give_back() -> None:
+    """Returns freed memory to the system, where the C library can (glibc).
+
+    It keeps what is freed in pieces between what is still used; large frames that come and go in several threads then
+    take ever more of it.
+    """
+    if _C_LIBRARY is not None:
+        _C_LIBRARY.malloc_trim(0)
 
 
 def in_batches(work: Callable[[slice], None], count: int, batch_size: int) -> None:
@@ -40,3 +52,13 @@ def in_batches(work: Callable[[slice], None], count: int, batch_size: int) -> No
             batch_size = max(1, batch_size // 2)
             continue
         start += batch_size
+
+
+def _c_library() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") else None  # musl has none
+
+
+_C_LIBRARY = _c_library()

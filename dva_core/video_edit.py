@@ -28,6 +28,7 @@ from .encoders import FaceDetector
 from .faces.masks import edit_mask
 from .files import check_not_there
 from .footage import FRAMES_AT_ONCE, find_unless_known
+from .memory import give_back
 from .overlap import ahead, behind
 from .parts import cropped_parts, spent, write_parts
 from .pipeline import check_detail_in_head, decode_clip, edit_mean_identity, invert_clip
@@ -264,6 +265,7 @@ def _edit_and_write(
             watch.reach(frames.stop)
             frame, row = frames.stop, rows.stop
             del part  # not to be held while the next one is waited for
+            give_back()
     return resumed
 
 

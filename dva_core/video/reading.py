@@ -58,7 +58,7 @@ def probe(path: str | Path) -> VideoInfo:
     with reading(path), av.open(str(path)) as container:
         stream = video_stream(container, path)
         first = next(_decoded(container, stream, path))
-        height, width = _upright(first, stream).shape[:2]
+        height, width = _upright(first, stream, _turns_and_mirror(first)).shape[:2]
         rate, duration = _constant_rate(stream), _duration(container, stream)
         frames = stream.frames or (round(duration * rate) if duration else None)
         rotation = _turns_and_mirror(first)[0] * 90
@@ -114,10 +114,13 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
 def _read_file(path: Path) -> Iterator[np.ndarray]:
     with reading(path), av.open(str(path)) as container:
         stream = video_stream(container, path)
-        rate = _constant_rate(stream)
+        rate, turns = _constant_rate(stream), None
         for frame, times in _timed(_decoded(container, stream, path), rate, counted=container.format.name == "avi"):
+            # Asked of the first frame alone: a frame that was asked lives on until garbage is collected, and many large
+            # ones would fill the memory.
+            turns = _turns_and_mirror(frame) if turns is None else turns
             if times > 0:
-                picture = _upright(frame, stream)
+                picture = _upright(frame, stream, turns)
                 yield picture
                 for _ in range(times - 1):
                     yield picture.copy()
@@ -179,7 +182,7 @@ def _duration(container: av.container.InputContainer, stream: av.VideoStream) ->
     return container.duration / av.time_base if container.duration else None
 
 
-def _upright(frame: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
+def _upright(frame: av.VideoFrame, stream: av.VideoStream, turns_and_mirror: tuple[int, bool]) -> np.ndarray:
     """RGB [H,W,3] as it is to be seen: colours by the file's own matrix and range, pixels square, turned."""
     is_rgb = frame.format.is_rgb
     matrix = frame.colorspace
@@ -196,7 +199,7 @@ def _upright(frame: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
         dst_color_range=None if full_range else "JPEG",
         interpolation=CAREFUL_SCALING,
     )
-    turns, mirror = _turns_and_mirror(frame)
+    turns, mirror = turns_and_mirror
     picture = shown.to_ndarray()
     return np.ascontiguousarray(np.rot90(picture[:, ::-1] if mirror else picture, -turns))
 
