@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dva_core import video
-from dva_core.cli import main
+from dva_core import diffusion, video
+from dva_core.cli import main, options
 from dva_core.editing.attributes import CELEBA_ATTRIBUTES
 from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
 from dva_core.weights.bundle import save_bundle
@@ -52,7 +52,7 @@ def test_help_names_the_commands_without_loading_torch():
     script = PROGRAM.replace("sys.exit(main())", "\ntry: main()\nfinally: print('torch' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False"
-    assert all(command in done.stdout for command in ("edit", "demo", "eval", "train", "info"))
+    assert all(command in done.stdout for command in ("edit", "demo", "eval", "train", "info", "bench"))
 
 
 def test_edit_writes_the_video_and_the_report(clip, tmp_path, capsys):
@@ -65,6 +65,27 @@ def test_edit_writes_the_video_and_the_report(clip, tmp_path, capsys):
     assert (said["steps"], said["frames"], said["frame_rate"], said["frames_without_face"]) == (4, 4, "24", [])
     assert set(said["seconds"]) >= {"find face", "encode", "edit and write"}
     assert str(target) in capsys.readouterr().out
+
+
+def test_solver_and_precision_may_be_chosen(clip, tmp_path):
+    report = tmp_path / "report.json"
+    more = ["--attribute", "Eyeglasses", "--solver", "ddim", "--precision", "bfloat16", "--json", str(report)]
+    assert main(edit(clip, tmp_path / "edited.mp4", "demo", *more)) == 0
+    said = json.loads(report.read_text())
+    assert (said["solver"], said["precision"]) == ("ddim", "bfloat16")
+
+
+def test_the_options_are_those_of_the_engine():
+    assert set(options.SOLVERS) == set(diffusion.SOLVERS)
+    assert (options.SOLVERS[0], options.STEPS) == (diffusion.DEFAULT_SOLVER, diffusion.DEFAULT_STEPS)
+
+
+@pytest.mark.parametrize(
+    "more", [["--solver", "ddim"], ["--detail-in-head", "0.5"]], ids=["another solver", "a share of detail"]
+)
+def test_the_published_method_takes_no_solver_of_ours(clip, tmp_path, more, capsys):
+    assert main(edit(clip, tmp_path / "edited.mp4", "demo", "--attribute", "Eyeglasses", "--faithful", *more)) == 2
+    assert "published method has neither" in capsys.readouterr().err
 
 
 def test_one_scale_counts_for_all_attributes(clip, tmp_path):

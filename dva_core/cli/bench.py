@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..progress import progress_bars
-from .options import add_device, chosen_device, positive
-
-PRECISIONS = ("float32", "bfloat16", "float16")
+from .options import PRECISIONS, add_device, chosen_device, positive
 
 
 def add_bench(commands: Any) -> None:
@@ -39,7 +37,8 @@ def add_bench(commands: Any) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from ..evaluation.edit_speed import demo_crops, edit_rows, measure_edit
     from ..evaluation.report import table, write_report
-    from ..evaluation.speed import PRECISIONS, measure_speed, random_unet, speed_rows
+    from ..evaluation.speed import PRECISIONS as DTYPES
+    from ..evaluation.speed import measure_speed, random_unet, speed_rows
     from ..unet import UNetConfig
     from ..weights.bundle import load_model
 
@@ -47,7 +46,7 @@ def _bench(options: argparse.Namespace) -> None:
     precisions = list(dict.fromkeys(options.precision or ["bfloat16", "float32"]))
     with progress_bars() as bars:
         if options.subject == "edit":
-            demo = {name: load_model("demo", device, PRECISIONS[name]) for name in {*precisions, "float32"}}
+            demo = {name: load_model("demo", device, DTYPES[name]) for name in {*precisions, "float32"}}
             crops = demo_crops(demo["float32"])
             report = measure_edit(demo, crops, precisions, device=device, repeats=options.repeats, progress=bars)
         else:

@@ -14,6 +14,7 @@ from .options import (
     add_detector,
     add_model,
     add_points,
+    add_precision,
     add_preserve,
     add_solver,
     check_points,
@@ -78,6 +79,7 @@ def add_edit(commands: Any) -> None:
     edit.add_argument("--overwrite", action="store_true", help="replace OUT, or an unfinished run towards it")
     edit.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
     add_model(edit)
+    add_precision(edit)
     edit.set_defaults(run=_edit)
 
 
@@ -136,6 +138,7 @@ def _edit(options: argparse.Namespace) -> None:
         "curve": None if curve is None else {"keys": curve.keys, "interpolation": curve.interpolation},
         "steps": steps,
         "solver": "ddim" if options.faithful else options.solver,
+        "precision": options.precision,
         "faithful": options.faithful,
         "frames": len(result.track.valid),
         "frame_rate": str(result.track.frame_rate),

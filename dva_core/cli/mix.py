@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DvaError
 from ..progress import Progress, progress_bars
-from .options import AUTO, add_model, add_solver, add_steps, chosen_detector, loaded_model, positive
+from .options import AUTO, add_model, add_precision, add_solver, add_steps, chosen_detector, loaded_model, positive
 
 if TYPE_CHECKING:
     from ..values import FaceTrack
@@ -49,6 +49,7 @@ def add_mix(commands: Any) -> None:
     mix.add_argument("--json", metavar="FILE", type=Path, help="write a report of what was done")
     mix.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
     add_model(mix)
+    add_precision(mix)
     mix.set_defaults(run=_mix, points=None)
 
 

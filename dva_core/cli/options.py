@@ -10,6 +10,7 @@ from ..errors import DvaError
 from ..progress import Progress
 
 OWN, AUTO = "model", "auto"
+PRECISIONS = ("float32", "bfloat16", "float16")
 SOLVERS, STEPS = ("residual", "ddim", "o_belm", "fixed_point"), 10
 """Those of `dva_core.diffusion`, and its default: here as well, because that loads torch."""
 
@@ -17,6 +18,14 @@ SOLVERS, STEPS = ("residual", "ddim", "o_belm", "fixed_point"), 10
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="demo", help="name or file of a model bundle (default: demo)")
     add_device(parser)
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default=PRECISIONS[0],
+        help="of the noise estimator: bfloat16 is about twice as fast on processors and GPUs that know it, and nothing "
+        "is lost where nothing is edited (default: float32)",
+    )  # fmt: skip
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +69,12 @@ def add_preserve(parser: argparse.ArgumentParser) -> None:
 
 
 def loaded_model(options: argparse.Namespace) -> Any:
+    import torch
+
     from ..weights.bundle import load_model
 
-    return load_model(options.model, chosen_device(options))
+    precision = getattr(options, "precision", PRECISIONS[0])
+    return load_model(options.model, chosen_device(options), getattr(torch, precision))
 
 
 def chosen_device(options: argparse.Namespace) -> str:

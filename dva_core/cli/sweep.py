@@ -15,6 +15,7 @@ from .options import (
     add_detector,
     add_model,
     add_points,
+    add_precision,
     add_preserve,
     add_solver,
     add_steps,
@@ -69,6 +70,7 @@ def add_sweep(commands: Any) -> None:
     add_points(sweep)
     sweep.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
     add_model(sweep)
+    add_precision(sweep)
     sweep.set_defaults(run=_sweep)
 
 
