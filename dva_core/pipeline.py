@@ -58,8 +58,8 @@ def invert_clip(
 ) -> EncodedClip:  # fmt: skip
     """The second half of `encode_clip`: noise maps for identities and landmark codes that are known already.
 
-    Takes `steps` + 1 evaluations of the net for each frame. A solver that is not exact goes back once as well, without
-    an edit, to know what it loses.
+    Takes as many evaluations of the net for each frame as `diffusion.SOLVERS` says. A solver that is not exact goes
+    back once as well, without an edit, to know what it loses.
     """
     check_crops(model, crops)
     found = find_solver(solver, steps)
@@ -75,9 +75,13 @@ def invert_clip(
     stored = torch.empty(len(crops), found.stored(steps), *crops.shape[1:], dtype=torch.half if half else torch.float)
 
     def solve(rows: slice) -> None:
-        eps, count = model.eps(z_face[rows]), len(crops[rows])
+        count = len(crops[rows])
+        eps = model.eps(z_face[rows], count)
+
+        def on_step(done: int, total: int) -> None:
+            watch.tick(count)
+
         with watch.undone_on_failure():
-            on_step = lambda *_: watch.tick(count)  # noqa: E731
             noise = diffusion.invert(eps, crops[rows].to(model.device), solver, steps, on_step)
             if not found.exact:
                 unedited[rows] = diffusion.decode(eps, *noise, solver, steps, on_step).cpu()
@@ -126,10 +130,11 @@ def decode_clip(
     """Puts a clip together again with another identity (one row, or one for each frame): crops [T,3,S,S] in -1..1.
 
     With `keep_detail` the source's detail returns wherever the edit changes nothing, and the clip's own mean identity
-    gives the source itself; without, it is what plain DDIM makes of the noise. Where that is, is found step by step, or
+    gives the source itself; without, what the model alone makes of the noise. Where that is, is found step by step, or
     `detail_in_head` says how much of its detail the head keeps: 1 all, for the finest likeness, 0 nothing, for edits
-    that take much away; the solver `residual` only.
-    With `keep_background` no edit changes the colours about the head (`editing.background`).
+    that take much away. It needs `keep_detail` and the solver `residual`.
+    With `keep_background` no edit changes the colours about the head (`editing.background`; not with `o_belm`, whose
+    states are not what that expects).
     `preview` is shown every few frames as soon as they are decoded, [n,3,S,S] in -1..1.
     """
     z_face = model.face_latent(identity, clip.landmark_codes).expand(len(clip.crops), -1)
@@ -210,7 +215,7 @@ def decode_frames(
 
         with watch.undone_on_failure():
             part = diffusion.decode(
-                model.eps(z_face[rows]), noise.x_T[at].to(device), stored[at].to(device), solver, noise.steps,
+                model.eps(z_face[rows], len(at)), noise.x_T[at].to(device), stored[at].to(device), solver, noise.steps,
                 lambda *_: watch.tick(len(at)), correct=correct, hold=around.hold if keep_background else None,
             ).cpu()  # fmt: skip
         result[rows] = part

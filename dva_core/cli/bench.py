@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..errors import DvaError
 from ..progress import progress_bars
 from .options import PRECISIONS, add_device, chosen_device, positive
 
@@ -42,6 +43,8 @@ def _bench(options: argparse.Namespace) -> None:
     from ..unet import UNetConfig
     from ..weights.bundle import load_model
 
+    if options.subject == "edit" and (options.full_size or options.compile or options.model != "demo"):
+        raise DvaError("`dva bench edit` takes neither --model, --full-size nor --compile; leave them out, or edit.")
     device = chosen_device(options)
     precisions = list(dict.fromkeys(options.precision or ["bfloat16", "float32"]))
     with progress_bars() as bars:

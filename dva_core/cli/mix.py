@@ -84,7 +84,7 @@ def _mix(options: argparse.Namespace) -> None:
             crops = read_crops(host, track, model.config.image_size)
             guest_crops = read_crops(guest, guest_track, model.config.image_size)
         with timed(seconds, "encode and invert"):
-            clip = encode_clip(model, crops, options.steps, options.solver, **settings)
+            clip = encode_clip(model, crops, options.steps, options.solver, half=True, **settings)
             people = clip.identity, model.encode_identity(guest_crops)
         with timed(seconds, "mix and decode"):
             first, second = reversed(people) if options.background else people

@@ -185,8 +185,9 @@ def _encoded(
     crops = crops[used.valid[track.valid]]
     codes = model.encode_landmarks(crops)
     return invert_clip(
-        model, crops, identity, codes, options.steps, options.solver, batch_size=options.batch_size, progress=progress
-    )
+        model, crops, identity, codes, options.steps, options.solver, half=True, batch_size=options.batch_size,
+        progress=progress,
+    )  # fmt: skip
 
 
 def _frames(source: Path, shown: np.ndarray) -> np.ndarray:

@@ -56,11 +56,6 @@ def in_full(step: Step) -> Tensor:
     return step.source + (step.moved - step.source_moved)
 
 
-def not_at_all(step: Step) -> Tensor:
-    """Plain DDIM."""
-    return step.moved
-
-
 @torch.no_grad()
 def invert(eps: NoiseEstimator, x0: Tensor, steps: int, on_step: OnStep | None = None) -> tuple[Tensor, Tensor]:
     """x_T [B,3,S,S] of pictures x0 in -1..1, and what `decode` needs beside it, float32 [B,steps+2,3,S,S].

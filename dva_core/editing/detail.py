@@ -1,8 +1,8 @@
 """Give a decode the source's own detail, which few steps lose, wherever the edit changes nothing.
 
-Our addition, not the paper's: with 20 steps even the unedited decode is a little soft. What was lost is known exactly,
-and may be added again where edited and unedited decode agree: step by step where the solver kept it (`at_a_step`), else
-to the finished picture (`with_detail`).
+Our addition, not the paper's: the fewer the steps, the softer is even an unedited decode. What is lost is known
+exactly, and may be added again where edited and unedited decode agree: step by step where the solver kept it
+(`at_a_step`), else to the finished picture (`with_detail`).
 """
 
 from __future__ import annotations
