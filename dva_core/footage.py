@@ -99,14 +99,16 @@ def track_part(track: FaceTrack, frames: slice | list[int]) -> FaceTrack:
     return replace(track, landmarks=track.landmarks[frames], quads=track.quads[frames], valid=track.valid[frames])
 
 
-def frames_with_track(source: str | Path, track: FaceTrack) -> Iterator[tuple[np.ndarray, FaceTrack]]:
-    """Some frames uint8 [n,H,W,3] at a time, with their part of the track; DvaError when it is of another video."""
+def frames_with_track(
+    source: str | Path, track: FaceTrack, at_once: int = FRAMES_AT_ONCE
+) -> Iterator[tuple[np.ndarray, FaceTrack]]:
+    """Frames uint8 [n,H,W,3], at most `at_once`, with their part of the track; DvaError when it is of another video."""
     another = DvaError(
         f"The track has {len(track.valid)} frames of {track.width} x {track.height} pixels, and {source} does not; "
         "give the track of this very video."
     )
     start = 0
-    for frames in _batches(video.read_frames(source)):
+    for frames in _batches(video.read_frames(source), at_once):
         stop = start + len(frames)
         if stop > len(track.valid) or frames.shape[1:3] != (track.height, track.width):
             raise another
@@ -116,12 +118,12 @@ def frames_with_track(source: str | Path, track: FaceTrack) -> Iterator[tuple[np
         raise another
 
 
-def _batches(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def _batches(frames: Iterable[np.ndarray], at_once: int) -> Iterator[np.ndarray]:
     frames = iter(frames)
     while (first := next(frames, None)) is not None:
-        batch, count = np.empty((FRAMES_AT_ONCE, *first.shape), first.dtype), 1
+        batch, count = np.empty((at_once, *first.shape), first.dtype), 1
         batch[0] = first
-        for count, frame in enumerate(islice(frames, FRAMES_AT_ONCE - 1), start=2):
+        for count, frame in enumerate(islice(frames, at_once - 1), start=2):
             batch[count - 1] = frame  # at once, for a list of frames and their stack would be twice the memory
         yield batch[:count]
         del batch

@@ -3,7 +3,7 @@ other."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,7 +18,7 @@ from . import video
 from .faces.alignment import crop_track
 from .faces.masks import STEADY_REACH, steadied
 from .faces.pasting import paste_faces
-from .footage import frames_with_track, track_part
+from .footage import FRAMES_AT_ONCE, frames_with_track, track_part
 from .values import FaceTrack
 
 # Stages that go on side by side, as parts of one that is told before.
@@ -40,14 +40,15 @@ class Part:
 
 
 def cropped_parts(
-    source: str | Path, track: FaceTrack, size: int, seconds: dict[str, float] | None = None
-) -> Generator[Part, None, None]:
-    """The parts of a video in order, each but the last of FRAMES_AT_ONCE frames, with crops of `size` pixels.
+    source: str | Path, track: FaceTrack, size: int, seconds: dict[str, float] | None = None,
+    at_once: int = FRAMES_AT_ONCE,
+) -> Generator[Part, None, None]:  # fmt: skip
+    """The parts of a video in order, each but the last of `at_once` frames, with crops of `size` pixels.
 
     `seconds` gets the time that it takes. Raises DvaError when the track is that of another video.
     """
     seconds = {} if seconds is None else seconds
-    frames_of_track = frames_with_track(source, track)
+    frames_of_track = frames_with_track(source, track, at_once)
     while True:
         with spent(seconds, CROP):
             read = next(frames_of_track, None)
@@ -59,19 +60,25 @@ def cropped_parts(
 
 
 def write_parts(
-    target: str | Path, frame_rate: Fraction, source: str | Path, unfinished_in: Path, seconds: dict[str, float],
-    parts: Iterator[Part],
+    target: str | Path, frame_rate: Fraction, source: str | Path, unfinished_in: Path,
+    placing: Callable[[Path], None], seconds: dict[str, float], parts: Iterator[Part],
 ) -> None:  # fmt: skip
     """Writes the source's video with the edited crops of all its parts pasted in, and its sound.
 
-    The masks are smoothed over time as `steadied` does it for the whole clip. `seconds` gets the time that it takes,
+    The masks are smoothed over time as `steadied` does it for the whole clip. `unfinished_in` and `placing` as in
+    `video.write_video`. `seconds` gets the time that it takes,
     without waiting for parts. Raises DvaError as `video.write_video` does.
     """
     waited: dict[str, float] = {}
     with spent(seconds, WRITE):
         frames = _pasted(_steadied(_waited_for(parts, waited)))
-        video.write_video(target, frames, frame_rate, audio_from=source, unfinished_in=unfinished_in)
+        video.write_video(target, frames, frame_rate, audio_from=source, unfinished_in=unfinished_in, placing=placing)
     seconds[WRITE] -= waited[WRITE]
+
+
+def frames_of_a_part(batch_size: int) -> int:
+    """How many frames the parts hold that are edited: enough to fill a batch."""
+    return max(FRAMES_AT_ONCE, batch_size)
 
 
 @contextmanager

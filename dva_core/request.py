@@ -15,7 +15,7 @@ from .autoencoder import DiffusionVideoAutoencoder
 from .editing.text import ShiftSearch, ShiftsOrSearches
 from .editing.timeline import Curve
 from .encoders import FaceDetector
-from .footage import FRAMES_AT_ONCE
+from .parts import frames_of_a_part
 from .values import FaceTrack
 from .video import files_of
 
@@ -34,7 +34,7 @@ def edit_request(
     """
     return {
         "format_version": FORMAT_VERSION,
-        "source": [_file_facts(file) for file in files_of(source)],
+        "source": [file_facts(file) for file in files_of(source)],
         "model": {"name": model.name, "weights": _digest(model.state_dict())},
         "device": str(model.device),
         "edits": dict(edits),
@@ -47,11 +47,12 @@ def edit_request(
         "detector": None if detector is None else type(detector).__qualname__,
         "track": None if track is None else _digest({"quads": track.quads, "valid": track.valid}),
         "batch_size": batch_size,
-        "frames_at_once": FRAMES_AT_ONCE,
+        "frames_at_once": frames_of_a_part(batch_size),
     }
 
 
-def _file_facts(file: Path) -> list[Any]:
+def file_facts(file: Path) -> list[Any]:
+    """By which a file counts as the same: its name, size and time of change. Raises OSError."""
     about = file.stat()
     return [file.name, about.st_size, about.st_mtime_ns]
 

@@ -26,15 +26,14 @@ from .editing.text import Shifts, ShiftsOrSearches, check_shift, found_shifts
 from .editing.timeline import Curve, strengths_over
 from .encoders import FaceDetector
 from .faces.masks import edit_mask
-from .files import check_not_there
-from .footage import FRAMES_AT_ONCE, find_unless_known
+from .footage import find_unless_known
 from .memory import give_back
 from .overlap import ahead, behind
-from .parts import cropped_parts, spent, write_parts
+from .parts import cropped_parts, frames_of_a_part, spent, write_parts
 from .pipeline import check_detail_in_head, decode_clip, edit_mean_identity, invert_clip
 from .progress import Cancel, Progress, Watch, never, silent
 from .request import edit_request
-from .run_folder import RunFolder, run_folder
+from .run_folder import RunFolder, check_target, run_folder
 from .values import FaceTrack, Identity, IdentityShift, LandmarkCodes
 
 # How many frames, spread evenly over a clip, a text edit is looked for on.
@@ -91,20 +90,20 @@ def edit_video(
     the video, and impossible `steps`, `solver` or `detail_in_head`, and Cancelled once `cancelled()` is true; `target`
     is then left as it was.
     """
-    check_request(model, source, target, edits, steps, solver, preserve, shifts, detail_in_head)
-    check_not_there(target, overwrite)
+    check_request(model, source, None, edits, steps, solver, preserve, shifts, detail_in_head)
+    check_target(target, source, overwrite)
     request = edit_request(
         model, source, edits, steps, solver, shifts, preserve, curve, detail_in_head, detector, track, batch_size
     )
     options = {"batch_size": batch_size, "progress": progress, "cancelled": cancelled}
     seconds: dict[str, float] = {}
     with run_folder(target, request, overwrite) as run:
-        goes_on = bool(run.stages)
+        goes_on = run.placed or bool(run.stages)
         with spent(seconds, "find face"):
             track, cuts = _kept_or_found_face(run, model, source, track, detector, progress, cancelled)
             strengths = None if curve is None else strengths_over(curve, len(track.valid))[track.valid]
         if goes_on:
-            resumed(_frames_kept(run, len(track.valid)), len(track.valid))
+            resumed(_frames_kept(run, len(track.valid), frames_of_a_part(batch_size)), len(track.valid))
         with spent(seconds, "encode"):
             person = _kept_or_encoded(run, model, source, track, progress, cancelled)
         if shifts:
@@ -115,16 +114,19 @@ def edit_video(
         with spent(seconds, "edit and write"):
             watch = Watch("edit", len(track.valid), progress, cancelled)
             edit = _Edit(model, person, identity, steps, solver, detail_in_head, batch_size)
-            frames_resumed = _edit_and_write(run, edit, source, target, track, watch, seconds)
+            if run.placed:
+                watch.reach(frames_resumed := len(track.valid))
+            else:
+                frames_resumed = _edit_and_write(run, edit, source, target, track, watch, seconds)
     return EditResult(track, identity, seconds, cuts, shifts, frames_resumed)
 
 
 def check_request(
-    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path, edits: Mapping[str, float], steps: int,
-    solver: str = DEFAULT_SOLVER, preserve: Sequence[str] = (), shifts: ShiftsOrSearches = (),
+    model: DiffusionVideoAutoencoder, source: str | Path, target: str | Path | None, edits: Mapping[str, float],
+    steps: int, solver: str = DEFAULT_SOLVER, preserve: Sequence[str] = (), shifts: ShiftsOrSearches = (),
     detail_in_head: float | None = None,
 ) -> None:  # fmt: skip
-    """What would fail after minutes of work should fail now."""
+    """What would fail after minutes of work should fail now; a target of None is for `check_target` to see to."""
     check_edits(model.attributes, edits, preserve)
     for shift, scale in shifts:
         if isinstance(shift, IdentityShift):
@@ -132,7 +134,8 @@ def check_request(
     find_solver(solver, steps)
     if detail_in_head is not None:
         check_detail_in_head(detail_in_head, solver)
-    video.check_output(target, source)
+    if target is not None:
+        video.check_output(target, source)
 
 
 # --- once for the whole clip ---
@@ -198,9 +201,11 @@ def _encoded(
             if len(part.crops):
                 identities.append(model.encode_identity(part.crops).features)
                 codes.append(model.encode_landmarks(part.crops).codes)
-                crops_kept += [crop for row, crop in enumerate(part.crops, start=first) if row in spread]
+                crops_kept += [crop.clone() for row, crop in enumerate(part.crops, start=first) if row in spread]
                 first += len(part.crops)
             watch.tick(len(part.frames))
+            del part  # not to be held while the next one is waited for
+            give_back()
     return {
         "identity": torch.cat(identities),
         "landmark_codes": torch.cat(codes),
@@ -247,10 +252,11 @@ def _edit_and_write(
     seconds: dict[str, float],
 ) -> int:  # fmt: skip
     """Edits the parts that are not kept, writes all; returns how many frames were kept."""
-    cropped = cropped_parts(source, track, edit.model.config.image_size, seconds)
-    write = partial(write_parts, target, track.frame_rate, source, run.path, seconds)
+    at_once = frames_of_a_part(edit.batch_size)
+    cropped = cropped_parts(source, track, edit.model.config.image_size, seconds, at_once)
+    write = partial(write_parts, target, track.frame_rate, source, run.path, run.place, seconds)
     frame = row = resumed = 0
-    watch.reach(_frames_kept(run, len(track.valid)))
+    watch.reach(_frames_kept(run, len(track.valid), at_once))
     with ahead(cropped) as parts, behind(write) as put:
         for number, part in enumerate(parts):
             rows, frames = slice(row, row + len(part.crops)), slice(frame, frame + len(part.frames))
@@ -301,11 +307,13 @@ def _within(watch: Watch, frames: slice, half: int) -> Progress:
     return progress
 
 
-def _frames_kept(run: RunFolder, frames: int) -> int:
-    """How many of all frames are in the parts that seem to be kept."""
-    starts = range(0, frames, FRAMES_AT_ONCE)
+def _frames_kept(run: RunFolder, frames: int, at_once: int) -> int:
+    """How many of all frames are in the parts of `at_once` frames that seem to be kept, or all in a whole video."""
+    if run.placed:
+        return frames
+    starts = range(0, frames, at_once)
     kept = set(run.stages)
-    return sum(min(FRAMES_AT_ONCE, frames - start) for number, start in enumerate(starts) if _stage(number) in kept)
+    return sum(min(at_once, frames - start) for number, start in enumerate(starts) if _stage(number) in kept)
 
 
 def _stage(number: int) -> str:

@@ -81,11 +81,18 @@ def test_the_options_are_those_of_the_engine():
 
 
 @pytest.mark.parametrize(
-    "more", [["--solver", "ddim"], ["--detail-in-head", "0.5"]], ids=["another solver", "a share of detail"]
+    "more", [["--solver", "residual"], ["--detail-in-head", "0.5"]], ids=["another solver", "a share of detail"]
 )
 def test_the_published_method_takes_no_solver_of_ours(clip, tmp_path, more, capsys):
     assert main(edit(clip, tmp_path / "edited.mp4", "demo", "--attribute", "Eyeglasses", "--faithful", *more)) == 2
     assert "published method has neither" in capsys.readouterr().err
+
+
+def test_the_published_method_may_be_told_its_own_solver(clip, tmp_path):
+    report = tmp_path / "report.json"
+    more = ["--attribute", "Eyeglasses", "--steps", "2", "--faithful", "--solver", "ddim", "--json", str(report)]
+    assert main(edit(clip, tmp_path / "edited.mp4", "demo", *more)) == 0
+    assert json.loads(report.read_text())["solver"] == "ddim"
 
 
 def test_one_scale_counts_for_all_attributes(clip, tmp_path):

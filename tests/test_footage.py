@@ -120,6 +120,8 @@ def test_a_video_comes_in_parts_each_with_its_part_of_the_track(track, people, t
     video.write_video(tmp_path / "long", frames, RATE)
     parts = list(frames_with_track(tmp_path / "long", track_part(track, numbers.tolist())))
     assert [len(part) for part, _ in parts] == [len(part.valid) for _, part in parts] == [FRAMES_AT_ONCE, 3]
+    longer = frames_with_track(tmp_path / "long", track_part(track, numbers.tolist()), FRAMES_AT_ONCE + 2)
+    assert [len(part) for part, _ in longer] == [FRAMES_AT_ONCE + 2, 1]
     assert np.array_equal(np.concatenate([part for part, _ in parts]), frames)
     assert np.array_equal(np.concatenate([part.landmarks for _, part in parts]), track.landmarks[numbers])
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -27,6 +27,7 @@ from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
 from dva_core.values import FaceTrack, IdentityShift
 from dva_core.video_edit import edit_video
 
+from .clip_files import TINY_CLIP, write_tiny_clip
 from .sentences import one_sentence
 from .tiny_model import editable_model
 from .told_where import told_where
@@ -256,6 +257,65 @@ def test_a_folder_of_somebody_else_is_left_alone(run):
     assert (run.unfinished / "novel.txt").read_text() == "Call me"
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_in_the_place_of_the_folder_is_left_alone(run, overwrite):
+    run.unfinished.write_text("Call me")
+    with one_sentence("in the way"):
+        run(overwrite=overwrite)
+    assert run.unfinished.read_text() == "Call me"
+
+
+def test_a_video_that_came_in_the_meantime_is_not_replaced(run):
+    class Late:
+        """A number of a curve, which is asked for only after the target was looked for."""
+
+        def __float__(self) -> float:
+            run.target.write_bytes(b"mine")
+            return 1.0
+
+    with one_sentence("is there already"):
+        run(curve=[Late()] * COUNT)
+    assert run.seen == [] and run.target.read_bytes() == b"mine"
+    assert list(run.target.parent.iterdir()) == [run.target]
+
+
+def test_a_damaged_request_says_so(run, undisturbed):
+    stopped(run, "edit", PART_TWO)
+    (run.unfinished / "request.json").write_bytes(b"")
+    with one_sentence(str(run.unfinished), "request.json is damaged", "--overwrite"):
+        run()
+    assert run(overwrite=True).frames_resumed == 0
+    assert run.target.read_bytes() == undisturbed
+
+
+def test_a_request_that_cannot_be_written_is_a_sentence_and_leaves_nothing(run):
+    resource = pytest.importorskip("resource")  # which Windows has not
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+        with one_sentence(str(run.target), str(run.unfinished), "File too large"):
+            run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert run.seen == [] and list(run.target.parent.iterdir()) == []
+
+
+def test_what_the_system_refuses_is_a_sentence_that_says_what_is_kept(run):
+    def refuse() -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with one_sentence(str(run.target), "Permission denied", "What is done is kept in"):
+        run(("edit", PART_TWO), at=refuse)
+    assert len(run.parts) == 1
+
+
+def test_parts_are_as_long_as_a_batch_that_is_longer(run):
+    stopped(run, "edit", FRAMES_AT_ONCE + 3, batch_size=FRAMES_AT_ONCE + 2)
+    assert len(run.parts) == 1
+    result = run(batch_size=FRAMES_AT_ONCE + 2)
+    assert run.resumed == [(FRAMES_AT_ONCE + 2, COUNT)] and result.frames_resumed == FRAMES_AT_ONCE + 2
+
+
 def test_two_runs_towards_one_target_do_not_meet(run, model, rendered, source, undisturbed):
     second = Run(model, rendered, source, run.target)
 
@@ -286,6 +346,7 @@ def test_who_stops_a_run_hears_what_is_kept(run, error):
 @pytest.mark.parametrize("kind", ["a part", "the video"])
 def test_a_full_disk_ends_in_a_sentence_and_what_is_done_stays(model, rendered, tmp_path, kind):
     """No file may become larger than this, which is as near to a full disk as a test may go."""
+    resource = pytest.importorskip("resource")  # which Windows has not
     noise = np.random.default_rng(0).integers(0, 255, (COUNT, 216, 240, 3), dtype=np.uint8)
     size = 100_000 if kind == "a part" else 200_000
     video.write_video(tmp_path / "noise", noise, Fraction(25))
@@ -323,7 +384,8 @@ def test_a_command_that_is_killed_goes_on_and_ends_in_the_same_bytes(tmp_path, c
     make_file(source, list(rendered.frames), Fraction(25))
     start = time.monotonic()
     assert main(command(source, once)) == 0
-    lasts, chance, went_on = time.monotonic() - start, random.Random(time.time()), 0
+    lasts, seed, went_on = time.monotonic() - start, time.time(), 0
+    chance = random.Random(seed)
     for kill in range(KILLS):
         target = tmp_path / f"killed-{kill}.mp4"
         running = subprocess.Popen(
@@ -332,16 +394,95 @@ def test_a_command_that_is_killed_goes_on_and_ends_in_the_same_bytes(tmp_path, c
         )  # fmt: skip
         while running.poll() is None and not (unfinished := target.with_name(f"{target.name}.unfinished")).is_dir():
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, lasts))
+        time.sleep(delay := chance.uniform(0, lasts))
+        told = f"seed {seed}, kill {kill} after {delay:.3f} s"
         running.send_signal(signal.SIGKILL)
         running.wait()
         capsys.readouterr()
-        if not target.exists():
-            assert main(command(source, target)) == 0
+        if not target.exists() or unfinished.exists():
+            assert main(command(source, target)) == 0, told
             went_on += "Going on with an unfinished run: " in capsys.readouterr().out
-        assert target.read_bytes() == once.read_bytes()
-        assert not unfinished.exists()
+        assert target.read_bytes() == once.read_bytes(), told
+        assert not unfinished.exists(), told
     print(f"{went_on} of {KILLS} killed runs had something to go on with.")
+
+
+# Python tells of each renaming and removal just before it is done; arguments: event, end of the path, target, command.
+KILLED_AT = """
+import os, signal, sys
+from dva_core.cli import main
+from tests.torchvision_operators import declare_missing_operators
+declare_missing_operators()
+event, ending, target, *command = sys.argv[1:]
+
+def watch(now, args):
+    if now == event and os.path.exists(target) == (ending != target):
+        if str(args[1 if now == "os.rename" else 0]).endswith(ending):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+main(command)
+"""
+MOMENTS = {
+    "before it has its name": ("os.rename", None),
+    "before anything is removed": ("os.remove", ".safetensors"),
+    "before the request is removed": ("os.remove", "request.json"),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.parametrize(
+    ("moment", "name"),
+    [*((moment, "edited.mp4") for moment in MOMENTS), ("before anything is removed", "pictures")],
+)
+def test_a_command_that_is_killed_when_its_video_is_done_can_be_ended(tmp_path, capsys, moment, name):
+    source, target = tmp_path / "talk.mp4", tmp_path / name
+    make_file(source, list(render_clip(HELD_OUT_SEEDS[3], frames=3, height=96, width=96).frames), Fraction(25))
+    kill(MOMENTS[moment], target, command(source, target))
+    unfinished = tmp_path / f"{name}.unfinished"
+    assert unfinished.is_dir() and target.exists() == (moment != "before it has its name")
+    assert json.loads((unfinished / "request.json").read_text())["placed"]
+    before = contents(target)
+    assert main([*command(source, target), "--json", str(tmp_path / "report.json")]) == 0
+    assert "3 of 3 frames are done" in capsys.readouterr().out
+    assert json.loads((tmp_path / "report.json").read_text())["frames_resumed"] == 3
+    assert contents(target) and before in ({}, contents(target))
+    assert not unfinished.exists()
+    assert main(command(source, target)) == 2  # from now on it is a video as any other
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_a_text_edit_of_an_earlier_run_is_reported_and_counts_by_its_clip(tmp_path, capsys):
+    source, target, report = tmp_path / "talk.mp4", tmp_path / "edited.mp4", tmp_path / "report.json"
+    make_file(source, list(render_clip(HELD_OUT_SEEDS[3], frames=3, height=96, width=96).frames), Fraction(25))
+    write_tiny_clip(tmp_path)
+    weights = tmp_path / "tiny_clip.safetensors"
+    more = ["--text", "face", "face with eyeglasses", "--text-iterations", "2", "--clip", str(TINY_CLIP), str(weights)]
+    kill(MOMENTS["before it has its name"], target, [*command(source, target), *more])
+    before = weights.stat().st_mtime_ns
+    os.utime(weights, ns=(0, 0))
+    assert main([*command(source, target), *more]) == 2
+    assert "another request (shifts)" in capsys.readouterr().err
+    os.utime(weights, ns=(before, before))
+    assert main([*command(source, target), *more, "--json", str(report)]) == 0
+    said = json.loads(report.read_text())
+    assert said["frames_resumed"] == 3
+    assert (said["text"]["seen"], said["text"]["wanted"]) == ("face", "face with eyeglasses")
+    assert said["text"]["settings"]["iterations"] == 2 and "losses" not in said["text"]
+
+
+def kill(moment: tuple[str, str | None], target: Path, edit: list[str]) -> None:
+    """Runs a command that is killed at that moment; an ending of None is the target itself."""
+    event, ending = moment
+    killed = [sys.executable, "-c", KILLED_AT, event, ending or str(target), str(target), *edit]
+    environment, root = {**os.environ, "OMP_NUM_THREADS": "1"}, Path(__file__).parents[1]
+    ended = subprocess.run(killed, capture_output=True, text=True, env=environment, cwd=root)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+def contents(target: Path) -> dict[str, tuple[int, bytes]]:
+    files = target.iterdir() if target.is_dir() else [target] if target.exists() else []
+    return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
 
 
 def test_the_command_replaces_a_video_only_when_asked_for(tmp_path, capsys):

@@ -25,7 +25,7 @@ from .options import (
 )
 from .text import add_text, asked_text, check_text, text_report
 
-STEPS_AS_PUBLISHED = 100
+STEPS_AS_PUBLISHED, AS_PUBLISHED = 100, "ddim"
 INTERPOLATIONS = ("smooth", "linear")
 
 
@@ -64,6 +64,7 @@ def add_edit(commands: Any) -> None:
         help=f"diffusion steps each way (default: {STEPS}; with --faithful {STEPS_AS_PUBLISHED})",
     )  # fmt: skip
     add_solver(edit)
+    edit.set_defaults(solver=None)  # so that one that was asked for can be told
     edit.add_argument(
         "--detail-in-head", metavar="SHARE", type=float,
         help="how much of the source's detail the head keeps, 0 to 1, instead of all where the edit changes nothing: "
@@ -87,9 +88,13 @@ def _edit(options: argparse.Namespace) -> None:
     _check(options)
     from .. import video
     from ..files import check_not_there, check_writable
+    from ..run_folder import check_target
 
-    video.check_output(options.target, options.source)
-    check_not_there(options.target, options.overwrite)
+    if options.faithful:
+        video.check_output(options.target, options.source)
+        check_not_there(options.target, options.overwrite)
+    else:
+        check_target(options.target, options.source, options.overwrite)
     from ..editing.timeline import read_curve
     from ..evaluation.report import table, write_report
     from ..published import edit_video_as_published
@@ -102,11 +107,11 @@ def _edit(options: argparse.Namespace) -> None:
     published_unit = options.faithful or not model.attributes.reach_known
     edits = _edits(options.attribute, options.scale or [0.3 if published_unit else 1.0])
     steps = options.steps or (STEPS_AS_PUBLISHED if options.faithful else STEPS)
+    solver = options.solver or (AS_PUBLISHED if options.faithful else SOLVERS[0])
     with progress_bars() as bars:
         text = asked_text(options, model, bars)
         check_request(
-            model, options.source, options.target, edits, steps, options.solver, options.preserve, text.shifts,
-            options.detail_in_head,
+            model, options.source, None, edits, steps, solver, options.preserve, text.shifts, options.detail_in_head
         )  # fmt: skip
         for path in filter(None, (options.json, options.save_shift)):
             check_writable(path)
@@ -121,7 +126,7 @@ def _edit(options: argparse.Namespace) -> None:
             result = edit_video_as_published(*request, jpeg=options.jpeg, **found)
         else:
             result = edit_video(
-                *request, options.solver, preserve=options.preserve, curve=curve,
+                *request, solver, preserve=options.preserve, curve=curve,
                 detail_in_head=options.detail_in_head, resumed=_tell_resumed, **found,
             )  # fmt: skip
     if options.save_shift and not text.losses:  # found by an earlier run
@@ -137,7 +142,7 @@ def _edit(options: argparse.Namespace) -> None:
         "preserve": options.preserve,
         "curve": None if curve is None else {"keys": curve.keys, "interpolation": curve.interpolation},
         "steps": steps,
-        "solver": "ddim" if options.faithful else options.solver,
+        "solver": solver,
         "precision": options.precision,
         "faithful": options.faithful,
         "frames": len(result.track.valid),
@@ -145,6 +150,7 @@ def _edit(options: argparse.Namespace) -> None:
         "width": result.track.width,
         "height": result.track.height,
         "frames_without_face": result.frames_without_face,
+        "frames_resumed": 0 if options.faithful else result.frames_resumed,
         "new_shots_at": list(cuts),
         "seconds": seconds,
     }
@@ -170,8 +176,11 @@ def _check(options: argparse.Namespace) -> None:
         raise DvaError("--jpeg is a part of --faithful; give both, or neither.")
     if options.faithful and (options.preserve or options.curve is not None):
         raise DvaError("The published method has neither --preserve nor --curve; leave them out, or --faithful.")
-    if options.faithful and (options.solver != SOLVERS[0] or options.detail_in_head is not None):
-        raise DvaError("The published method has neither --solver nor --detail-in-head; leave them out, or --faithful.")
+    if options.faithful and (options.solver not in (None, AS_PUBLISHED) or options.detail_in_head is not None):
+        raise DvaError(
+            f"The published method has neither --detail-in-head nor a --solver but {AS_PUBLISHED}; leave them out, or "
+            "--faithful."
+        )
     if options.interpolation and options.curve is None:
         raise DvaError("--interpolation says how a --curve goes; give one, or leave it out.")
     if options.scale and not options.attribute:

@@ -76,6 +76,7 @@ def asked_text(options: argparse.Namespace, model: Any, progress: Progress) -> A
         return AskedText(shifts)
     from ..editing.prompts import text_direction
     from ..editing.text import ShiftSearch, TextEdit, default_settings, find_text_shift
+    from ..request import file_facts
 
     clip_net = _clip(options, model)
     text_direction(clip_net, *options.text)  # says now whether the texts will do, and is known from then on
@@ -84,24 +85,24 @@ def asked_text(options: argparse.Namespace, model: Any, progress: Progress) -> A
         settings = replace(settings, iterations=options.text_iterations)
     asked = AskedText(shifts, settings)
     find = partial(_found, find_text_shift, model, clip_net, options, asked, progress)
-    request = {"texts": options.text, "clip": options.clip, "settings": asdict(settings)}
+    clip = options.clip and [file_facts(Path(name)) if Path(name).is_file() else name for name in options.clip]
+    request = {"texts": options.text, "clip": clip, "settings": asdict(settings)}
     shifts.append((ShiftSearch(find, request), scale))
     return asked
 
 
 def text_report(options: argparse.Namespace, asked: AskedText, shifts: Shifts) -> dict[str, Any] | None:
-    """What `--json` tells about shifts of the identity; None without any."""
+    """What `--json` tells about shifts of the identity; None without any.
+
+    How the search went is known only when it was not an earlier, interrupted run that made it.
+    """
     if not shifts:
         return None
     report: dict[str, Any] = {"shifts": [{"name": shift.name, "scale": scale} for shift, scale in shifts]}
+    if options.text:
+        report |= {"seen": options.text[0], "wanted": options.text[1], "settings": asdict(asked.settings)}
     if asked.losses:
-        report |= {
-            "seen": options.text[0],
-            "wanted": options.text[1],
-            "iterations": len(asked.losses),
-            "losses": asdict(asked.losses[-1]),
-            "settings": asdict(asked.settings),
-        }
+        report |= {"iterations": len(asked.losses), "losses": asdict(asked.losses[-1])}
     return report
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..encoders import FaceDetector
 from ..encoders.detector import Faces
+from ..memory import give_back
 from ..progress import Watch
 from .alignment import face_quads
 
@@ -51,6 +52,7 @@ def detect_faces(
         for frame, faces in zip(batch, detector.detect(np.stack(batch)), strict=True):
             detections = _detections(faces)
             found.append(detections if embed is None else with_features(detections, frame, embed))
+        give_back()
         if watch is not None:
             watch.tick(len(batch))
     return found
@@ -76,4 +78,5 @@ def large_enough(landmarks: np.ndarray) -> np.ndarray:
 
 def _detections(faces: Faces) -> list[FaceDetection]:
     rows = zip(faces.boxes, faces.scores, faces.landmarks, strict=True)
-    return [FaceDetection(box, float(score), points) for box, score, points in rows]
+    # Copies: rows of a detector's results would keep all of these in memory.
+    return [FaceDetection(box.copy(), float(score), points.copy()) for box, score, points in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import DvaError
 from ..files import check_writable
+from ..settling import settle, settle_name
 from . import pictures, sound
 from .reading import CAREFUL_SCALING, existing
 
@@ -42,14 +43,15 @@ def check_output(path: str | Path, source: str | Path | None = None) -> None:
 
 def write_video(
     path: str | Path, frames: Iterable[np.ndarray], frame_rate: Fraction, audio_from: str | Path | None = None,
-    unfinished_in: Path | None = None,
+    unfinished_in: Path | None = None, placing: Callable[[Path], None] = lambda whole: None,
 ) -> None:  # fmt: skip
     """Writes frames uint8 [H,W,3] RGB as H.264 mp4 (yuv420p, BT.709 in limited range), or as PNGs into a folder.
 
     A path without ending, or an empty folder, gets the PNGs. mp4 needs even sides: an odd one gets its last row or
     column twice. The first sound track of `audio_from` comes along, in step with its first frame and cut where the
     frames end: as it is where mp4 may hold it, else as AAC. The file appears whole or not at all, whatever happens;
-    until then it lies beside `path`, or in the folder `unfinished_in` on the same disk, under a hidden name.
+    until then it lies beside `path`, or in the folder `unfinished_in` on the same disk, under a hidden name, which
+    `placing` is told when all is whole and on the disk, just before it is renamed.
     Raises DvaError when the path cannot be written, `frames` is empty or their sizes differ, or the sound is damaged.
     """
     path = Path(path)
@@ -64,11 +66,14 @@ def write_video(
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir() or not path.suffix:
             pictures.write_all(unfinished, frames)
-            if path.is_dir():
-                path.rmdir()
         else:
             _write_file(unfinished, frames, first.shape, frame_rate, audio_from)
+        settle(unfinished)
+        placing(unfinished)
+        if path.is_dir():
+            path.rmdir()
         os.replace(unfinished, path)
+        settle_name(path)
     except (OSError, av.FFmpegError) as error:
         raise DvaError(f"{path} cannot be written ({error.strerror or error}).") from error
     finally:
