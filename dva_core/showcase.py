@@ -16,7 +16,7 @@ from .autoencoder import DiffusionVideoAutoencoder
 from .diffusion import DEFAULT_STEPS
 from .evaluation.disentanglement import flipped
 from .evaluation.judges import Judges
-from .evaluation.reconstruction import ms_ssim, mse, psnr, ssim
+from .evaluation.reconstruction import ms_ssim, mse, ssim
 from .evaluation.report import comparison_frames, contact_sheet, write_report
 from .evaluation.temporal import tg_id, tl_id
 from .faces.masks import edit_mask
@@ -129,7 +129,7 @@ def _write_sheet(
     with whole_or_nothing(path) as unfinished:
         sheet.save(unfinished)
     x, y = (clip.crops + 1) / 2, (again + 1) / 2
-    return success, {metric.__name__: float(metric(x, y).mean()) for metric in (ssim, ms_ssim, mse, psnr)}
+    return success, {metric.__name__: float(metric(x, y).mean()) for metric in (ssim, ms_ssim, mse)}
 
 
 def _pasted(
