@@ -131,18 +131,34 @@ def _edit(options: argparse.Namespace) -> None:
             )  # fmt: skip
     if options.save_shift and not text.losses:  # found by an earlier run
         result.shifts[-1][0].save(options.save_shift)
-    cuts = cuts or result.cuts
-    seconds = {stage: round(spent, 2) for stage, spent in result.seconds.items()}
-    report = {
-        "source": str(options.source),
-        "target": str(options.target),
-        "model": model.name,
+    report = _report(options, model.name, result, curve) | {
         "edits": edits,
         "text": text_report(options, text, result.shifts),
-        "preserve": options.preserve,
-        "curve": None if curve is None else {"keys": curve.keys, "interpolation": curve.interpolation},
         "steps": steps,
         "solver": solver,
+        "new_shots_at": list(cuts or result.cuts),
+    }
+    if options.json:
+        write_report(report, options.json)
+    rows = [(f"seconds, {stage}", spent) for stage, spent in report["seconds"].items()]
+    if text.losses:
+        rows += [("text edit, iterations", len(text.losses)), ("text edit, similarity", text.losses[-1].similarity)]
+    missing = len(report["frames_without_face"])
+    print(table([*rows, ("frames", report["frames"]), ("frames without the face, unchanged", missing)]))
+    if report["new_shots_at"]:
+        shots = ", ".join(map(str, report["new_shots_at"]))
+        print(f"New shots begin at frames {shots}; one person in one of them was edited.")
+    print(f"{options.target} is written.")
+
+
+def _report(options: argparse.Namespace, model: str, result: Any, curve: Any) -> dict[str, Any]:
+    """What was asked for and what was found, but for what `_edit` alone knows."""
+    return {
+        "source": str(options.source),
+        "target": str(options.target),
+        "model": model,
+        "preserve": options.preserve,
+        "curve": None if curve is None else {"keys": curve.keys, "interpolation": curve.interpolation},
         "precision": options.precision,
         "faithful": options.faithful,
         "frames": len(result.track.valid),
@@ -151,19 +167,8 @@ def _edit(options: argparse.Namespace) -> None:
         "height": result.track.height,
         "frames_without_face": result.frames_without_face,
         "frames_resumed": 0 if options.faithful else result.frames_resumed,
-        "new_shots_at": list(cuts),
-        "seconds": seconds,
+        "seconds": {stage: round(spent, 2) for stage, spent in result.seconds.items()},
     }
-    if options.json:
-        write_report(report, options.json)
-    missing = result.frames_without_face
-    rows = [(f"seconds, {stage}", spent) for stage, spent in seconds.items()]
-    if text.losses:
-        rows += [("text edit, iterations", len(text.losses)), ("text edit, similarity", text.losses[-1].similarity)]
-    print(table([*rows, ("frames", report["frames"]), ("frames without the face, unchanged", len(missing))]))
-    if cuts:
-        print(f"New shots begin at frames {', '.join(map(str, cuts))}; one person in one of them was edited.")
-    print(f"{options.target} is written.")
 
 
 def _tell_resumed(done: int, total: int) -> None:
