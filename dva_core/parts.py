@@ -19,6 +19,7 @@ from .faces.alignment import crop_track
 from .faces.masks import STEADY_REACH, steadied
 from .faces.pasting import paste_faces
 from .footage import FRAMES_AT_ONCE, frames_with_track, track_part
+from .overlap import ahead
 from .values import FaceTrack
 
 # Stages that go on side by side, as parts of one that is told before.
@@ -69,8 +70,7 @@ def write_parts(
     `video.write_video`, which says what is raised. `seconds` gets the time that it takes, without waiting for parts.
     """
     waited: dict[str, float] = {}
-    with spent(seconds, WRITE):
-        frames = _pasted(_steadied(_waited_for(parts, waited)))
+    with spent(seconds, WRITE), ahead(_pasted(_steadied(_waited_for(parts, waited)))) as frames:
         video.write_video(target, frames, frame_rate, audio_from=source, unfinished_in=unfinished_in, placing=placing)
     seconds[WRITE] -= waited[WRITE]
 

@@ -119,14 +119,19 @@ def _paste(
     area = frame[place.rows, place.columns]
     white = 255 if frame.dtype == np.uint8 else 1
     layers = _warped(_layers(crop, source, mask, place, white / 2), place)
-    layers = rearrange(layers, "c h w -> h w c").contiguous().numpy()
-    strength = layers[..., 4:]
+    strength = layers[4:]
     if limit is not None:
-        strength = strength * limit[place.rows, place.columns, None]
-    change = layers[..., :3] * strength - layers[..., 3:4] * strength * area
-    changed = np.clip(np.rint(area + change) if white == 255 else area + change, 0, white)
+        strength = strength * torch.from_numpy(limit[place.rows, place.columns])
+    # Plane by plane, for arithmetic on interleaved colours takes ten times as long.
+    planes = rearrange(torch.from_numpy(area), "h w c -> c h w")
+    own = planes.to(torch.float32, memory_format=torch.contiguous_format)
+    change = (layers[:3] * strength).sub_(layers[3:4] * strength * own)
+    changed = own + change
+    if white == 255:
+        changed = changed.round_()
     # Float frames may leave 0..1, and where nothing changes they keep that.
-    np.copyto(area, changed, where=change != 0, casting="unsafe")
+    changed = torch.where(change != 0, changed.clamp_(0, white), own)
+    planes.copy_(changed.to(planes.dtype))
 
 
 def _warped(layers: Tensor, place: _Place) -> Tensor:

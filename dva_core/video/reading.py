@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.stream import Disposition
+from einops import rearrange
 
 from ..errors import DvaError
 from . import pictures
@@ -192,7 +193,7 @@ def _upright(frame: av.VideoFrame, stream: av.VideoStream, turns_and_mirror: tup
     aspect = stream.sample_aspect_ratio or 1
     shown = frame.reformat(
         width=round(frame.width * aspect),
-        format="rgb24",
+        format="gbrp",  # the same values as interleaved, in half the time
         src_colorspace=matrix,
         # PyAV before 17 forgets the matrix when both ranges are the same; RGB is full range anyway.
         src_color_range="JPEG" if full_range else "MPEG",
@@ -200,7 +201,10 @@ def _upright(frame: av.VideoFrame, stream: av.VideoStream, turns_and_mirror: tup
         interpolation=CAREFUL_SCALING,
     )
     turns, mirror = turns_and_mirror
-    picture = shown.to_ndarray()
+    green, blue, red = (
+        rearrange(np.frombuffer(plane, np.uint8), "(h line) -> h line", h=plane.height) for plane in shown.planes
+    )
+    picture = np.stack([red, green, blue], axis=-1)[:, : shown.width]  # lines in memory may be longer
     return np.ascontiguousarray(np.rot90(picture[:, ::-1] if mirror else picture, -turns))
 
 
