@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .editing.attributes import AttributeDirections
 from .encoders import FaceDetector, TwoPassDetector, build_encoder
 from .errors import DvaError
+from .memory import sent
 from .unet import UNet, UNetConfig
 from .values import IDENTITY_FEATURES, LANDMARK_CODE, Identity, LandmarkCodes
 
@@ -125,7 +126,7 @@ class DiffusionVideoAutoencoder(nn.Module):
         if people not in (1, frames):
             raise DvaError(f"{people} identities do not fit {frames} landmark codes; give one, or one for each frame.")
         features = torch.cat([identity.features.expand(frames, -1), landmark_codes.codes], dim=1)
-        return self.head(features.to(self.device)).cpu()
+        return self.head(sent(features, self.device)).cpu()
 
     def parse(self, crops: Tensor, batch_size: int = 32) -> Tensor:
         """Crops [T,3,S,S] in -1..1 -> which part of the face each pixel is, uint8 [T,S,S], CelebAMask-HQ's 19 ids."""
@@ -150,7 +151,7 @@ class DiffusionVideoAutoencoder(nn.Module):
         z_face: [T,512], or [1,512] for a face that all frames share. t is [1] where all frames are at one step. The
         noise comes back as float32 on x's device.
         """
-        faces = self.unet.modulations(z_face.to(self.device))
+        faces = self.unet.modulations(sent(z_face, self.device))
         batch_size = frames_at_once(self.unet, batch_size)
 
         def estimate(x: Tensor, t: Tensor) -> Tensor:
@@ -158,17 +159,14 @@ class DiffusionVideoAutoencoder(nn.Module):
             for start in range(0, len(x), batch_size):
                 rows = slice(start, start + batch_size)
                 at_t, of_faces = _rows(t, rows), [_rows(face, rows) for face in faces]
-                noise[rows] = self.unet(self._sent(x[rows]), self._sent(at_t), of_faces)
+                noise[rows] = self.unet(sent(x[rows], self.device), sent(at_t, self.device), of_faces)
             return noise
 
         return estimate
 
-    def _sent(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, non_blocking=True)
-
     @torch.no_grad()
     def _in_batches(self, net: Callable[[Tensor], Tensor], crops: Tensor, batch_size: int) -> Tensor:
-        return torch.cat([net(batch.to(self.device)).float().cpu() for batch in crops.split(batch_size)])
+        return torch.cat([net(sent(batch, self.device)).float().cpu() for batch in crops.split(batch_size)])
 
 
 def frames_at_once(unet: UNet, most: int) -> int:

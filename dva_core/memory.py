@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from .errors import DvaError
 
@@ -31,6 +32,13 @@ def give_back() -> None:
     """
     if _C_LIBRARY is not None:
         _C_LIBRARY.malloc_trim(0)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on that device; to an NVIDIA GPU by way of pinned memory, so that the program need not wait."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def in_batches(work: Callable[[slice], None], count: int, batch_size: int) -> None:

@@ -4,11 +4,9 @@ other."""
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from .faces.masks import STEADY_REACH, steadied
 from .faces.pasting import paste_faces
 from .footage import FRAMES_AT_ONCE, frames_with_track, track_part
 from .overlap import ahead
+from .progress import spent
 from .values import FaceTrack
 
 # Stages that go on side by side, as parts of one that is told before.
@@ -78,17 +77,6 @@ def write_parts(
 def frames_of_a_part(batch_size: int) -> int:
     """How many frames the parts hold that are edited: enough to fill a batch."""
     return max(FRAMES_AT_ONCE, batch_size)
-
-
-@contextmanager
-def spent(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Adds the time that the block takes to that of a stage."""
-    seconds.setdefault(stage, 0.0)
-    start = perf_counter()
-    try:
-        yield
-    finally:
-        seconds[stage] += perf_counter() - start
 
 
 def _pasted(parts: Iterator[Part]) -> Iterator[np.ndarray]:

@@ -6,9 +6,7 @@ frame, and the noise maps x_T that DDIM inversion finds carry everything else.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +27,7 @@ from .faces.alignment import crop_faces
 from .faces.masks import edit_mask, steadied
 from .faces.pasting import paste_faces
 from .footage import frames_with_track
-from .memory import in_batches
+from .memory import in_batches, sent
 from .progress import Cancel, Preview, Progress, Watch, never, silent, unseen
 from .values import NO_SOLVER, EncodedClip, FaceTrack, Identity, LandmarkCodes, NoiseMaps
 
@@ -82,7 +80,7 @@ def invert_clip(
             watch.tick(count)
 
         with watch.undone_on_failure():
-            noise = diffusion.invert(eps, crops[rows].to(model.device), solver, steps, on_step)
+            noise = diffusion.invert(eps, sent(crops[rows], model.device), solver, steps, on_step)
             if not found.exact:
                 unedited[rows] = diffusion.decode(eps, *noise, solver, steps, on_step).cpu()
         x_T[rows], stored[rows] = noise[0].cpu(), noise[1].cpu()
@@ -215,8 +213,9 @@ def decode_frames(
 
         with watch.undone_on_failure():
             part = diffusion.decode(
-                model.eps(z_face[rows], len(at)), noise.x_T[at].to(device), stored[at].to(device), solver, noise.steps,
-                lambda *_: watch.tick(len(at)), correct=correct, hold=around.hold if keep_background else None,
+                model.eps(z_face[rows], len(at)), sent(noise.x_T[at], device), sent(stored[at], device), solver,
+                noise.steps, lambda *_: watch.tick(len(at)), correct=correct,
+                hold=around.hold if keep_background else None,
             ).cpu()  # fmt: skip
         result[rows] = part
         preview(part)
@@ -279,10 +278,3 @@ def pasting_mask(model: DiffusionVideoAutoencoder, crops: Tensor, edited: Tensor
     valid: bool [T], the V frames that the crops are of.
     """
     return steadied(edit_mask(model.parse(crops), model.parse(edited)), valid)
-
-
-@contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[stage] = time.perf_counter() - start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -67,6 +68,17 @@ class Watch:
     def _stop_if_cancelled(self) -> None:
         if self._cancelled():
             raise Cancelled(f"Stopped during '{self.stage}'.")
+
+
+@contextmanager
+def spent(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Adds the time that the block takes to that of a stage."""
+    seconds.setdefault(stage, 0.0)
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] += perf_counter() - start
 
 
 @contextmanager

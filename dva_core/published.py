@@ -26,8 +26,7 @@ from .faces.published_crop import paste_whole_quad, published_crops
 from .files import check_not_there
 from .footage import find_unless_known, frames_with_track
 from .memory import in_batches
-from .pipeline import timed
-from .progress import Cancel, Progress, Watch, never, silent
+from .progress import Cancel, Progress, Watch, never, silent, spent
 from .values import EncodedClip, FaceTrack, Identity, NoiseMaps
 from .video_edit import check_request
 
@@ -77,12 +76,12 @@ def edit_video_as_published(
     check_not_there(target, overwrite)
     options = {"progress": progress, "cancelled": cancelled}
     seconds: dict[str, float] = {}
-    with timed(seconds, "find face"):
+    with spent(seconds, "find face"):
         track, cuts = find_unless_known(model, source, track, detector, **options)
-    with timed(seconds, "crop"):
+    with spent(seconds, "crop"):
         watch = Watch("crop", len(track.valid), **options)
         crops = _read_crops(source, track, model.config.image_size, jpeg, watch)
-    with timed(seconds, "encode and invert"):
+    with spent(seconds, "encode and invert"):
         identities = model.encode_identity(crops)
         mean = identities.mean()
         codes = model.encode_landmarks(crops)
@@ -90,18 +89,18 @@ def edit_video_as_published(
         invert = partial(ddim.invert, faithful=True)
         x_T = _solved(invert, model, crops, model.face_latent(mean, codes), steps, batch_size, watch)
     if shifts:
-        with timed(seconds, "find text edit"):
+        with spent(seconds, "find text edit"):
             # A search takes no interest in a decode without an edit, which is left out here.
             noise_maps = NoiseMaps(x_T, steps, "ddim", model.name)
             shifts = found_shifts(shifts, EncodedClip(crops, identities, codes, noise_maps, unedited=crops))
-    with timed(seconds, "edit and decode"):
+    with spent(seconds, "edit and decode"):
         identity = _edited(mean, model.attributes, edits, shifts)
         watch = Watch("decode", len(crops) * steps, **options)
         decode = partial(ddim.decode, faithful=True)
         decoded = _solved(decode, model, x_T, model.face_latent(identity, codes), steps, batch_size, watch)
         face = model.face_mask(crops, for_video=True)
         faces = decoded * face + crops * (1 - face)
-    with timed(seconds, "paste and write"):
+    with spent(seconds, "paste and write"):
         watch = Watch("paste and write", len(track.valid), **options)
         video.write_video(target, _pasted(source, track, faces, watch), track.frame_rate, audio_from=Path(source))
     return PublishedResult(track, identity, faces, seconds, cuts, shifts)

@@ -20,7 +20,7 @@ from .values import FaceTrack
 from .video import files_of
 
 # Another number whenever the same request would come to be answered in another way, or kept in another form.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def edit_request(
@@ -30,7 +30,7 @@ def edit_request(
 ) -> dict[str, Any]:  # fmt: skip
     """All that `edit_video` is given, JSON-able, under the names of its arguments.
 
-    The source counts by name, size and time of change, the model by its weights, a detector by its kind alone.
+    The source counts by name, size and time of change, and so do a detector's files; the model counts by its weights.
     """
     return {
         "format_version": FORMAT_VERSION,
@@ -44,7 +44,7 @@ def edit_request(
         "steps": steps,
         "solver": solver,
         "detail_in_head": detail_in_head,
-        "detector": None if detector is None else type(detector).__qualname__,
+        "detector": None if detector is None else _detector_facts(detector),
         "track": None if track is None else _digest({"quads": track.quads, "valid": track.valid}),
         "batch_size": batch_size,
         "frames_at_once": frames_of_a_part(batch_size),
@@ -61,6 +61,11 @@ def _shift_facts(shift: Any) -> Any:
     if isinstance(shift, ShiftSearch):
         return shift.request
     return {"name": shift.name, "features": _digest({"features": shift.features})}
+
+
+def _detector_facts(detector: FaceDetector) -> list[Any]:
+    """Its kind, and its `files` where it has any."""
+    return [type(detector).__qualname__, *(file_facts(file) for file in getattr(detector, "files", ()))]
 
 
 def _curve_facts(curve: Curve | Sequence[float] | None) -> Any:

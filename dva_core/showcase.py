@@ -23,8 +23,8 @@ from .faces.masks import edit_mask
 from .faces.pasting import paste_faces
 from .files import whole_or_nothing
 from .footage import find_face, track_part
-from .pipeline import decode_clip, edit_clip, encode_clip, pasted_frames, read_crops, reconstruct_clip, timed
-from .progress import Progress, Watch, silent
+from .pipeline import decode_clip, edit_clip, encode_clip, pasted_frames, read_crops, reconstruct_clip
+from .progress import Progress, Watch, silent, spent
 from .values import EncodedClip, FaceTrack
 
 ASSETS = Path(__file__).parent / "assets"
@@ -49,7 +49,7 @@ def run(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     edit = _edited(model, steps, progress)
-    with timed(edit.seconds, "paste and write"):
+    with spent(edit.seconds, "paste and write"):
         frames = _frames(model, edit, "paste and write", progress)
         video.write_video(out / "edited.mp4", frames, edit.track.frame_rate, audio_from=DEMO_CLIP)
     frames = comparison_frames(video.read_frames(DEMO_CLIP), _frames(model, edit, "compare", progress))
@@ -86,11 +86,11 @@ class _Edit:
 
 def _edited(model: DiffusionVideoAutoencoder, steps: int, progress: Progress) -> _Edit:
     seconds: dict[str, float] = {}
-    with timed(seconds, "find face"):
+    with spent(seconds, "find face"):
         track = find_face(model, DEMO_CLIP, progress=progress)
-    with timed(seconds, "encode and invert"):
+    with spent(seconds, "encode and invert"):
         clip = encode_clip(model, read_crops(DEMO_CLIP, track, model.config.image_size), steps, progress=progress)
-    with timed(seconds, "edit and decode"):
+    with spent(seconds, "edit and decode"):
         crops = decode_clip(model, clip, edit_clip(model, clip, VIDEO_EDIT), progress=progress)
     return _Edit(track, clip, crops, seconds)
 

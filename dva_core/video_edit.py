@@ -1,18 +1,16 @@
 """A whole video edited, however long: its faces go through the method a few frames at a time.
 
-The source is read three times: to find the face, to learn who it is, and to edit. Of the whole clip only small things
-are held (where the face is, identities, landmark codes), and frames and crops of no more than a few parts. What is
-finished is kept beside the target until all of it is (`run_folder`), so that an interrupted run can go on.
+The source is read three times: to find the face, to learn who it is (`findings`), and to edit. Of the whole clip only
+small things are held, and frames and crops of no more than a few parts. What is finished is kept beside the target
+until all of it is (`run_folder`), so that an interrupted run can go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,23 +20,21 @@ from . import video
 from .autoencoder import DiffusionVideoAutoencoder
 from .diffusion import DEFAULT_SOLVER, DEFAULT_STEPS, find_solver
 from .editing.attributes import check_edits
-from .editing.text import Shifts, ShiftsOrSearches, check_shift, found_shifts
+from .editing.text import Shifts, ShiftsOrSearches, check_shift
 from .editing.timeline import Curve, strengths_over
 from .encoders import FaceDetector
 from .faces.masks import edit_mask
-from .footage import find_unless_known
+from .findings import Person, encode_once, find_face_once, find_shifts_once
 from .memory import give_back
 from .overlap import ahead, behind
-from .parts import cropped_parts, frames_of_a_part, spent, write_parts
+from .parts import cropped_parts, frames_of_a_part, write_parts
 from .pipeline import check_detail_in_head, decode_clip, edit_mean_identity, invert_clip
-from .progress import Cancel, Progress, Watch, never, silent
+from .progress import Cancel, Progress, Watch, never, silent, spent
 from .request import edit_request
 from .run_folder import RunFolder, check_target, run_folder
-from .values import FaceTrack, Identity, IdentityShift, LandmarkCodes
+from .values import FaceTrack, Identity, IdentityShift
 
-# How many frames, spread evenly over a clip, a text edit is looked for on.
-FRAMES_TO_SEARCH = 16
-FACE, PERSON, SHIFTS, EDITED = "face", "person", "shifts", "edited"  # the stages of a run folder
+EDITED = "edited"  # the stages of a run folder, with the number of the part
 
 Resumed = Callable[[int, int], None]
 """resumed(done, total): an earlier run of the same request has edited so many of all frames."""
@@ -100,15 +96,15 @@ def edit_video(
     with run_folder(target, request, overwrite) as run:
         goes_on = run.placed or bool(run.stages)
         with spent(seconds, "find face"):
-            track, cuts = _kept_or_found_face(run, model, source, track, detector, progress, cancelled)
+            track, cuts = find_face_once(run, model, source, track, detector, progress, cancelled)
             strengths = None if curve is None else strengths_over(curve, len(track.valid))[track.valid]
         if goes_on:
             resumed(_frames_kept(run, len(track.valid), frames_of_a_part(batch_size)), len(track.valid))
         with spent(seconds, "encode"):
-            person = _kept_or_encoded(run, model, source, track, progress, cancelled)
+            person = encode_once(run, model, source, track, progress, cancelled)
         if shifts:
             with spent(seconds, "find text edit"):
-                shifts = _kept_or_found_shifts(run, model, person, shifts, steps, solver, options)
+                shifts = find_shifts_once(run, model, person, shifts, steps, solver, options)
         mean = person.identity.mean()
         identity = edit_mean_identity(model, mean, edits, shifts=shifts, preserve=preserve, strengths=strengths)
         with spent(seconds, "edit and write"):
@@ -138,108 +134,12 @@ def check_request(
         video.check_output(target, source)
 
 
-# --- once for the whole clip ---
-
-
-@dataclass(frozen=True, eq=False)
-class _Person:
-    """Who is seen and how they move in the V frames with a face; `crops` [n,3,S,S] are those of `_spread(V)`."""
-
-    identity: Identity
-    landmark_codes: LandmarkCodes
-    crops: Tensor
-
-    def codes(self, rows: slice | Tensor) -> LandmarkCodes:
-        return replace(self.landmark_codes, codes=self.landmark_codes.codes[rows])
-
-
-def _spread(frames: int) -> Tensor:
-    """A few of so many frames, evenly over all: int64 [n], without repeats."""
-    return torch.linspace(0, frames - 1, min(frames, FRAMES_TO_SEARCH)).round().long()
-
-
-def _kept_or_found_face(
-    run: RunFolder, model: DiffusionVideoAutoencoder, source: str | Path, track: FaceTrack | None,
-    detector: FaceDetector | None, progress: Progress, cancelled: Cancel,
-) -> tuple[FaceTrack, tuple[int, ...]]:  # fmt: skip
-    kept = run.kept(FACE) if track is None else None
-    if kept:
-        fields, tensors = kept
-        cuts, rate = tuple(fields.pop("cuts")), Fraction(fields.pop("frame_rate"))
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        return FaceTrack(**arrays, **fields, frame_rate=rate), cuts
-    found, cuts = find_unless_known(model, source, track, detector, progress, cancelled)
-    if track is None:
-        size = {"height": found.height, "width": found.width, "frame_rate": str(found.frame_rate)}
-        arrays = {"landmarks": found.landmarks, "quads": found.quads, "valid": found.valid}
-        run.keep(FACE, {"cuts": cuts, **size}, {name: torch.from_numpy(array) for name, array in arrays.items()})
-    return found, cuts
-
-
-def _kept_or_encoded(
-    run: RunFolder, model: DiffusionVideoAutoencoder, source: str | Path, track: FaceTrack, progress: Progress,
-    cancelled: Cancel,
-) -> _Person:  # fmt: skip
-    kept = run.kept(PERSON)
-    if kept is None:
-        watch = Watch("encode", len(track.valid), progress, cancelled)
-        tensors = _encoded(model, source, track, watch)
-        run.keep(PERSON, {}, tensors)
-    else:
-        tensors = kept[1]
-    codes = LandmarkCodes(tensors["landmark_codes"], model.name)
-    return _Person(Identity(tensors["identity"], model.name), codes, tensors["crops"])
-
-
-def _encoded(
-    model: DiffusionVideoAutoencoder, source: str | Path, track: FaceTrack, watch: Watch
-) -> dict[str, Tensor]:
-    identities, codes, crops_kept, first = [], [], [], 0
-    spread = set(_spread(int(track.valid.sum())).tolist())
-    with ahead(cropped_parts(source, track, model.config.image_size)) as parts:
-        for part in parts:
-            if len(part.crops):
-                identities.append(model.encode_identity(part.crops).features)
-                codes.append(model.encode_landmarks(part.crops).codes)
-                crops_kept += [crop.clone() for row, crop in enumerate(part.crops, start=first) if row in spread]
-                first += len(part.crops)
-            watch.tick(len(part.frames))
-            del part  # not to be held while the next one is waited for
-            give_back()
-    return {
-        "identity": torch.cat(identities),
-        "landmark_codes": torch.cat(codes),
-        "crops": torch.stack(crops_kept),
-    }
-
-
-def _kept_or_found_shifts(
-    run: RunFolder, model: DiffusionVideoAutoencoder, person: _Person, shifts: ShiftsOrSearches, steps: int,
-    solver: str, options: Mapping[str, Any],
-) -> Shifts:  # fmt: skip
-    kept = run.kept(SHIFTS)
-    if kept:
-        fields, tensors = kept
-        moves = zip(fields["names"], tensors["features"].split(1), shifts, strict=True)
-        return [(IdentityShift(features, model.name, name), scale) for name, features, (_, scale) in moves]
-    if any(not isinstance(shift, IdentityShift) for shift, _ in shifts):
-        codes = person.codes(_spread(len(person.landmark_codes.codes)))
-        clip = invert_clip(model, person.crops, person.identity.mean(), codes, steps, solver, **options)
-        shifts = found_shifts(shifts, clip)
-        names, features = [shift.name for shift, _ in shifts], torch.cat([shift.features for shift, _ in shifts])
-        run.keep(SHIFTS, {"names": names}, {"features": features})
-    return shifts
-
-
-# --- part by part ---
-
-
 @dataclass(frozen=True, eq=False)
 class _Edit:
     """What is done to every part; `identity` has one row, or one for each of the V frames with a face."""
 
     model: DiffusionVideoAutoencoder
-    person: _Person
+    person: Person
     identity: Identity
     steps: int
     solver: str
@@ -284,17 +184,20 @@ def _edited(
     """
     if len(crops) == 0:
         return crops, crops[:, :1]
-    model, codes, identity = edit.model, edit.person.codes(rows), edit.identity
-    if len(identity.features) > 1:
-        identity = replace(identity, features=identity.features[rows])
-    mean = edit.person.identity.mean()
-    with spent(seconds, "of that: invert"):
-        options = {"batch_size": edit.batch_size, "progress": _within(watch, frames, 0)}
-        clip = invert_clip(model, crops, mean, codes, edit.steps, edit.solver, **options)
-    with spent(seconds, "of that: decode"):
-        options["progress"] = _within(watch, frames, 1)
-        edited = decode_clip(model, clip, identity, detail_in_head=edit.detail_in_head, **options)
-        return edited, edit_mask(model.parse(crops), model.parse(edited))
+    model, mean, edited = edit.model, edit.person.identity.mean(), crops.clone()
+    features = edit.identity.features[rows] if len(edit.identity.features) > 1 else edit.identity.features
+    # Where a curve is at 0, the way there and back would end where it began.
+    moved = (features != mean.features).any(dim=-1).expand(len(crops)).nonzero().flatten()
+    if len(moved):
+        codes = edit.person.codes(torch.arange(rows.start, rows.stop)[moved])
+        identity = replace(edit.identity, features=features.expand(len(crops), -1)[moved])
+        with spent(seconds, "of that: invert"):
+            options = {"batch_size": edit.batch_size, "progress": _within(watch, frames, 0)}
+            clip = invert_clip(model, crops[moved], mean, codes, edit.steps, edit.solver, **options)
+        with spent(seconds, "of that: decode"):
+            options["progress"] = _within(watch, frames, 1)
+            edited[moved] = decode_clip(model, clip, identity, detail_in_head=edit.detail_in_head, **options)
+    return edited, edit_mask(model.parse(crops), model.parse(edited))
 
 
 def _within(watch: Watch, frames: slice, half: int) -> Progress:

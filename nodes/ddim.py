@@ -69,7 +69,8 @@ class Invert(io.ComfyNode):
                     default=FULL,
                     optional=True,
                     tooltip="How precisely that is kept which residual and o_belm need beside the noise. half: about "
-                    "half the memory; the source comes back a little off, by less than the rounding of 8-bit pictures.",
+                    "half the memory with residual; the source comes back a little off, by less than the rounding of "
+                    "8-bit pictures.",
                     advanced=True,
                 ),
             ],
@@ -207,7 +208,8 @@ class Decode(io.ComfyNode):
                     label_on="yes",
                     label_off="no",
                     tooltip="Holds what is around the head while the faces are made, so that an edit cannot change the "
-                    "colours of the wall. Without it, an edit may reach farther, and colours may flicker.",
+                    "colours of the wall. Without it, an edit may reach farther, and colours may flicker. Does nothing "
+                    "with o_belm.",
                     advanced=True,
                 ),
                 io.Combo.Input(

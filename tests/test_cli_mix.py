@@ -86,6 +86,15 @@ def test_neither_input_is_overwritten(clips, capsys):
         assert "input itself" in capsys.readouterr().err and target.read_bytes() == before
 
 
+def test_a_video_that_is_there_is_replaced_only_when_asked_for(clips, tmp_path, capsys):
+    target = tmp_path / "mixed.mp4"
+    target.write_bytes(b"mine")
+    assert main(mix(*clips, target, "--motion")) == 2
+    assert "--overwrite" in capsys.readouterr().err and target.read_bytes() == b"mine"
+    assert main(mix(*clips, target, "--motion", "--overwrite")) == 0
+    assert video.probe(target).frames == 4
+
+
 def test_a_film_without_a_face_is_told_by_name(clips, tmp_path, capsys):
     empty = tmp_path / "wall.mp4"
     video.write_video(empty, [np.full((64, 64, 3), 90, np.uint8)] * 3, Fraction(25))

@@ -58,6 +58,17 @@ def test_without_clips_only_the_frames_of_the_picture_are_inverted(clip, tmp_pat
     assert "6/6" in capsys.readouterr().err  # two frames, two steps and one more
 
 
+@pytest.mark.parametrize("name", ["grid.png", "Eyeglasses_+1.mp4"])
+def test_what_an_earlier_sweep_left_is_replaced_only_when_asked_for(clip, tmp_path, capsys, name):
+    more = ["--attribute", "Eyeglasses", "--scales", "0..1:2", "--frames", "1", "--out", str(tmp_path)]
+    (tmp_path / name).write_bytes(b"mine")
+    assert main(sweep(clip, *more)) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
+    assert main(sweep(clip, *more, "--overwrite")) == 0
+    assert (tmp_path / name).read_bytes() != b"mine"
+
+
 def test_the_row_of_scale_0_is_the_row_of_the_source(clip, tmp_path):
     more = ["--attribute", "Eyeglasses", "--scales", "0..1:2", "--frames", "2", "--no-clips", "--out", str(tmp_path)]
     assert main(sweep(clip, *more)) == 0

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from dva_core import video
 from dva_core.cli import main
 from dva_core.editing.text import ShiftSearch
 from dva_core.editing.timeline import Curve
+from dva_core.encoders import FaceDetector
 from dva_core.errors import Cancelled, DvaError
 from dva_core.footage import FRAMES_AT_ONCE
 from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
@@ -191,6 +192,17 @@ def test_a_text_edit_that_was_found_is_not_looked_for_again(run):
 # --- what is refused ---
 
 
+@dataclass(frozen=True)
+class Detector:
+    """Finds what another finds, and says what files it is from."""
+
+    other: FaceDetector
+    files: tuple[Path, ...]
+
+    def detect(self, frames):
+        return self.other.detect(frames)
+
+
 def another_track(rendered) -> FaceTrack:
     quads = np.tile([[10.0, 10], [10, 60], [60, 60], [60, 10]], (COUNT, 1, 1))
     return FaceTrack(rendered.landmarks, quads, np.ones(COUNT, bool), 72, 80, Fraction(25))
@@ -227,6 +239,19 @@ def test_other_weights_and_a_source_that_changed_are_another_request(run, model,
     os.utime(run.source, ns=(0, 0))
     with one_sentence("another request (source)"):
         run()
+
+
+def test_a_detector_with_other_weights_is_another_request(run, tmp_path):
+    def detector(weights: Path) -> Detector:
+        return Detector(told_where(run.model, run.landmarks, WITHOUT_FACE).detector, (weights,))
+
+    small, large = tmp_path / "small.pth", tmp_path / "large.pth"
+    small.touch()
+    large.touch()
+    stopped(run, "edit", PART_TWO, detector=detector(small))
+    with one_sentence("another request (detector)"):
+        run(detector=detector(large))
+    assert run(detector=detector(small)).frames_resumed == FRAMES_AT_ONCE
 
 
 def test_another_request_may_take_the_place_when_asked_for(run, undisturbed):

@@ -30,11 +30,12 @@ from dva_core.editing.text import (
 )
 from dva_core.encoders.clip import Clip, load_clip
 from dva_core.errors import Cancelled, DvaError
+from dva_core.findings import FRAMES_TO_SEARCH
 from dva_core.pipeline import decode_clip, edit_clip, encode_clip, read_crops
 from dva_core.published import edit_video_as_published
 from dva_core.synthetic import HELD_OUT_SEEDS, render_clip
 from dva_core.values import EncodedClip, Identity, IdentityShift
-from dva_core.video_edit import FRAMES_TO_SEARCH, edit_video
+from dva_core.video_edit import edit_video
 
 from .clip_files import TINY_CLIP, write_tiny_clip
 from .sentences import one_sentence

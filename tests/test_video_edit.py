@@ -82,6 +82,14 @@ def test_a_curve_counts_the_frames_of_the_video_with_a_face_or_without(told, ren
     assert torch.equal(result.identity.features[-1:], plain.features)
 
 
+def test_frames_where_a_curve_is_at_0_cost_nothing(told, pictures, tmp_path):
+    evaluated = []
+    hook = told.unet.register_forward_hook(lambda net, inputs, noise: evaluated.append(len(noise)))
+    edit_video(told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS, curve=[0, 0, 0.5, 0, 1])
+    hook.remove()
+    assert sum(evaluated) == 2 * STEPS + 1  # one frame of five
+
+
 def test_the_result_says_how_long_each_stage_took(told, pictures, tmp_path):
     result = edit_video(told, pictures, tmp_path / "edited", {"Eyeglasses": 1.0}, STEPS)
     stages = ["find face", "encode", "edit and write"]

@@ -13,6 +13,7 @@ from .options import (
     STEPS,
     add_detector,
     add_model,
+    add_overwrite,
     add_points,
     add_precision,
     add_preserve,
@@ -77,7 +78,7 @@ def add_edit(commands: Any) -> None:
     )
     edit.add_argument("--jpeg", action="store_true", help="with --faithful: crops pass through a JPEG, as published")
     edit.add_argument("--json", metavar="FILE", type=Path, help="write a report of what was done")
-    edit.add_argument("--overwrite", action="store_true", help="replace OUT, or an unfinished run towards it")
+    add_overwrite(edit, "replace OUT, or an unfinished run towards it")
     edit.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
     add_model(edit)
     add_precision(edit)
@@ -140,7 +141,7 @@ def _edit(options: argparse.Namespace) -> None:
     }
     if options.json:
         write_report(report, options.json)
-    rows = [(f"seconds, {stage}", spent) for stage, spent in report["seconds"].items()]
+    rows = [(f"seconds, {stage}", took) for stage, took in report["seconds"].items()]
     if text.losses:
         rows += [("text edit, iterations", len(text.losses)), ("text edit, similarity", text.losses[-1].similarity)]
     missing = len(report["frames_without_face"])
@@ -167,7 +168,7 @@ def _report(options: argparse.Namespace, model: str, result: Any, curve: Any) ->
         "height": result.track.height,
         "frames_without_face": result.frames_without_face,
         "frames_resumed": 0 if options.faithful else result.frames_resumed,
-        "seconds": {stage: round(spent, 2) for stage, spent in result.seconds.items()},
+        "seconds": {stage: round(took, 2) for stage, took in result.seconds.items()},
     }
 
 

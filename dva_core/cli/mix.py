@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DvaError
-from ..progress import Progress, progress_bars
-from .options import AUTO, add_model, add_precision, add_solver, add_steps, chosen_detector, loaded_model, positive
+from ..progress import Progress, Watch, progress_bars, spent
+from .options import (
+    AUTO,
+    add_model,
+    add_overwrite,
+    add_precision,
+    add_solver,
+    add_steps,
+    chosen_detector,
+    loaded_model,
+    positive,
+)
 
 if TYPE_CHECKING:
     from ..values import FaceTrack
@@ -46,6 +56,7 @@ def add_mix(commands: Any) -> None:
     mix.add_argument(
         "--detector", metavar="NAME", default=AUTO, help="who finds the faces, as for `dva edit` (default: as there)"
     )
+    add_overwrite(mix, "replace OUT")
     mix.add_argument("--json", metavar="FILE", type=Path, help="write a report of what was done")
     mix.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
     add_model(mix)
@@ -60,14 +71,14 @@ def _mix(options: argparse.Namespace) -> None:
     from ..editing.mixing import interpolate_identities
     from ..editing.transfer import motion_in_step, with_motion
     from ..faces.masks import grown
-    from ..files import check_writable
-    from ..pipeline import decode_clip, encode_clip, masked_frames, pasting_mask, read_crops, timed
-    from ..progress import Watch
+    from ..files import check_not_there, check_writable
+    from ..pipeline import decode_clip, encode_clip, masked_frames, pasting_mask, read_crops
     from ..video_edit import check_request
 
     model = loaded_model(options)
     check_request(model, options.first, options.target, {}, options.steps, options.solver)
     video.check_output(options.target, options.second)
+    check_not_there(options.target, options.overwrite)
     if options.json:
         check_writable(options.json)
     # Into the frames of the host; the other is the guest, of whom identity and motion are enough.
@@ -77,16 +88,16 @@ def _mix(options: argparse.Namespace) -> None:
     with progress_bars() as bars:
         settings = {"batch_size": options.batch_size, "progress": bars}
         detector = chosen_detector(options, model)
-        with timed(seconds, "find faces"):
+        with spent(seconds, "find faces"):
             track, cuts = _face(model, host, detector, bars)
             guest_track, _ = _face(model, guest, detector, bars)
-        with timed(seconds, "crop"):
+        with spent(seconds, "crop"):
             crops = read_crops(host, track, model.config.image_size)
             guest_crops = read_crops(guest, guest_track, model.config.image_size)
-        with timed(seconds, "encode and invert"):
+        with spent(seconds, "encode and invert"):
             clip = encode_clip(model, crops, options.steps, options.solver, half=True, **settings)
             people = clip.identity, model.encode_identity(guest_crops)
-        with timed(seconds, "mix and decode"):
+        with spent(seconds, "mix and decode"):
             first, second = reversed(people) if options.background else people
             identity = interpolate_identities(first, second, options.identity)
             if not motion_is_hosts:
@@ -97,7 +108,7 @@ def _mix(options: argparse.Namespace) -> None:
                 host_is_seen = (options.identity >= 0.5) == options.background
                 clip = with_motion(clip, motion, relative=host_is_seen)
             mixed = decode_clip(model, clip, identity, **settings)
-        with timed(seconds, "paste and write"):
+        with spent(seconds, "paste and write"):
             mask = pasting_mask(model, crops, mixed, track.valid)
             if not motion_is_hosts:
                 mask = grown(mask, MARGIN * model.config.image_size)
@@ -140,11 +151,11 @@ def _tell(
         "height": track.height,
         "frames_without_face": without_face,
         "new_shots_at": list(cuts),
-        "seconds": {stage: round(spent, 2) for stage, spent in seconds.items()},
+        "seconds": {stage: round(took, 2) for stage, took in seconds.items()},
     }
     if options.json:
         write_report(report, options.json)
-    rows = [(f"seconds, {stage}", spent) for stage, spent in report["seconds"].items()]
+    rows = [(f"seconds, {stage}", took) for stage, took in report["seconds"].items()]
     print(table([*rows, ("frames", report["frames"]), ("frames without the face, unchanged", len(without_face))]))
     if cuts:
         print(f"New shots begin at frames {', '.join(map(str, cuts))}; one person in one of them was changed.")

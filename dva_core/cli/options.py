@@ -48,6 +48,10 @@ def add_points(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--overwrite", action="store_true", help=what)
+
+
 def add_steps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", metavar="N", type=positive, default=STEPS, help=f"diffusion steps each way (default: {STEPS})"

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DvaError
-from ..progress import Progress, progress_bars
+from ..progress import Progress, Watch, progress_bars, spent
 from .options import (
     add_detector,
     add_model,
+    add_overwrite,
     add_points,
     add_precision,
     add_preserve,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _UNKNOWN = {"tl_id": None, "tg_id": None}
 SCALES, SCALES_AS_PUBLISHED = "-1..1:5", "-0.3..0.3:5"
 LABEL_WIDTH = 15  # letters
+SHEET = "grid.png"
 
 
 def add_sweep(commands: Any) -> None:
@@ -68,6 +70,7 @@ def add_sweep(commands: Any) -> None:
     add_solver(sweep)
     add_detector(sweep)
     add_points(sweep)
+    add_overwrite(sweep, "replace what an earlier sweep left in the folder")
     sweep.add_argument("--batch-size", metavar="N", type=positive, default=8, help="frames at once (default: 8)")
     add_model(sweep)
     add_precision(sweep)
@@ -88,10 +91,10 @@ def _sweep(options: argparse.Namespace) -> None:
     with progress_bars() as bars:
         report = _swept(options, model, scales, detector, bars)
     write_report(report, options.out / "report.json")
-    rows = [(f"seconds, {stage}", spent) for stage, spent in report["seconds"].items()]
+    rows = [(f"seconds, {stage}", took) for stage, took in report["seconds"].items()]
     steady = [(f"TG-ID, {edit['attribute']} {edit['scale']:+g}", edit["tg_id"]) for edit in report["edits"]]
     print(table([*rows, *steady]))
-    print(f"Look at {options.out / 'grid.png'}.")
+    print(f"Look at {options.out / SHEET}.")
 
 
 def _scales(text: str) -> list[float]:
@@ -105,13 +108,17 @@ def _scales(text: str) -> list[float]:
 
 
 def _check(options: argparse.Namespace, model: Any, scales: list[float]) -> None:
+    from ..files import check_not_there
     from ..video_edit import check_request
 
+    targets = [options.out / SHEET]
     for attribute in options.attribute:
         for scale in scales:
-            target = options.out / _clip_name(attribute, scale)
-            edits = {attribute: scale}
-            check_request(model, options.source, target, edits, options.steps, options.solver, options.preserve)
+            targets.append(options.out / _clip_name(attribute, scale))
+            request = (targets[-1], {attribute: scale}, options.steps, options.solver, options.preserve)
+            check_request(model, options.source, *request)
+    for target in targets:
+        check_not_there(target, options.overwrite)
 
 
 def _clip_name(attribute: str, scale: float) -> str:
@@ -127,10 +134,10 @@ def _swept(
     from ..editing.sweep import sweep_clip
     from ..evaluation.judges import load_judges
     from ..footage import find_unless_known
-    from ..pipeline import edit_clip, timed
+    from ..pipeline import edit_clip
 
     seconds: dict[str, float] = {}
-    with timed(seconds, "find face"):
+    with spent(seconds, "find face"):
         followed, new_shots = chosen_track(options, progress)
         track, cuts = find_unless_known(model, options.source, followed, detector, progress)
         cuts = cuts or new_shots
@@ -138,17 +145,17 @@ def _swept(
     shown = with_face[np.unique(np.linspace(0, len(with_face) - 1, options.frames).round().astype(int))]
     # Without videos only the frames of the picture count as having a face.
     used = track if options.clips else replace(track, valid=np.isin(np.arange(len(track.valid)), shown))
-    with timed(seconds, "encode and invert"):
+    with spent(seconds, "encode and invert"):
         clip = _encoded(options, model, track, used, progress)
     pictures = {"source": _frames(options.source, shown)}
     judges = load_judges()
     who = judges.identity_features(clip.crops)
     edits = []
     for attribute in options.attribute:
-        with timed(seconds, f"decode {attribute}"):
+        with spent(seconds, f"decode {attribute}"):
             identities = [edit_clip(model, clip, {attribute: scale}, preserve=options.preserve) for scale in scales]
             swept = sweep_clip(model, clip, identities, batch_size=options.batch_size, progress=progress)
-        with timed(seconds, f"write {attribute}"):
+        with spent(seconds, f"write {attribute}"):
             for scale, crops in zip(scales, swept, strict=True):
                 label = f"{textwrap.fill(attribute.replace('_', ' '), LABEL_WIDTH)}\n{scale:+g}"
                 pictures[label] = _pasted(model, pictures["source"], shown, used, clip, crops)
@@ -157,7 +164,7 @@ def _swept(
                     _write_clip(options, model, track, clip, crops, name, progress)
                 steady = _steadiness(who, judges.identity_features(crops)) if name else _UNKNOWN
                 edits.append({"attribute": attribute, "scale": scale, "clip": name, **steady})
-    _write_sheet(options.out / "grid.png", pictures, track, shown)
+    _write_sheet(options.out / SHEET, pictures, track, shown)
     return {
         "source": str(options.source),
         "model": model.name,
@@ -169,7 +176,7 @@ def _swept(
         "frames_shown": shown.tolist(),
         "frames_without_face": np.flatnonzero(~track.valid).tolist(),
         "new_shots_at": list(cuts),
-        "seconds": {stage: round(spent, 2) for stage, spent in seconds.items()},
+        "seconds": {stage: round(took, 2) for stage, took in seconds.items()},
         "how": {"tl_id, tg_id": "edited against source crops, by an identity net of another seed; 1 is as steady"},
     }
 
@@ -220,7 +227,6 @@ def _write_clip(
 ) -> None:  # fmt: skip
     from .. import video
     from ..pipeline import pasted_frames
-    from ..progress import Watch
 
     watch = Watch("paste and write", len(track.valid), progress)
     frames = pasted_frames(model, options.source, track, clip.crops, crops, watch)

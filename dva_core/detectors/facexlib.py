@@ -37,10 +37,11 @@ _BACKBONES = {"body.conv1.weight": "resnet50", "body.stage1.0.0.weight": "mobile
 
 @dataclass(frozen=True)
 class FacexlibDetector:
-    """The two nets, both on one device."""
+    """The two nets, both on one device, and the files that their weights are from."""
 
     retinaface: nn.Module
     fan: nn.Module
+    files: tuple[Path, ...]
 
     @torch.no_grad()
     def detect(self, frames: Tensor | np.ndarray) -> list[Faces]:
@@ -80,7 +81,7 @@ def load_facexlib(detector: Path, alignment: Path, device: str | torch.device = 
     with torch.device("meta"):  # 50 million weights that are replaced at once need not be drawn by chance
         fan = library("facexlib.alignment.awing_arch", _LIBRARY_FOR).FAN(HOURGLASSES, num_landmarks=LANDMARKS)
     _fill(fan, read_state_dict(alignment, strip=_PARALLEL), alignment, "FAN", "alignment_WFLW_4HG.pth")
-    return FacexlibDetector(retinaface.to(device), fan.to(device))
+    return FacexlibDetector(retinaface.to(device), fan.to(device), (Path(detector), Path(alignment)))
 
 
 def _boxes(net: nn.Module, frames: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:

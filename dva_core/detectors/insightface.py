@@ -26,10 +26,11 @@ _LANDMARK_SIDE = 192
 
 @dataclass(frozen=True)
 class InsightFaceDetector:
-    """A pack that insightface has opened (its `FaceAnalysis`), and the name of the landmarks in what it finds."""
+    """A pack that insightface has opened (its `FaceAnalysis`), the name of its landmarks, and its files."""
 
     analysis: Any
     landmarks: str
+    files: tuple[Path, ...]
 
     def detect(self, frames: Tensor | np.ndarray) -> list[Faces]:
         """Frames uint8 [B,H,W,3] RGB, any size -> the faces of each frame.
@@ -77,7 +78,7 @@ def load_insightface(folder: Path, device: str | torch.device = "cpu") -> FaceDe
         )
         context = -1 if torch.device(device).type == "cpu" else 0
         analysis.prepare(ctx_id=context, det_thresh=LEAST_SCORE, det_size=(DETECTION_SIZE, DETECTION_SIZE))
-    return InsightFaceDetector(analysis, landmarks)
+    return InsightFaceDetector(analysis, landmarks, tuple(sorted(folder.glob("*.onnx"))))
 
 
 def _tasks(folder: Path) -> set[str | None]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..diffusion.residual import Step
 from ..faces.masks import NOT_HEAD, grown, select_classes
+from ..memory import sent
 from .detail import blurred
 
 # Share of the picture in a state's variance above which it is left alone, so that a hat or long hair may still grow
@@ -36,7 +37,7 @@ class Surroundings:
         return Surroundings(self.unedited[rows], self.x_T[rows], self.head[rows])
 
     def to(self, device: torch.device) -> Surroundings:
-        return Surroundings(self.unedited.to(device), self.x_T.to(device), self.head.to(device))
+        return Surroundings(sent(self.unedited, device), sent(self.x_T, device), sent(self.head, device))
 
     def hold(self, x: Tensor, alpha_bar: float) -> Tensor:
         """The state x [T,3,S,S] of level alpha_bar with the source's outside the head, for `ddim.decode`.
