@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from . import winograd
 from .diffusion.schedule import linear_alpha_bar
 from .errors import DvaError
 
@@ -183,17 +184,17 @@ class ResBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.resample = resample
-        self.in_layers = nn.Sequential(GroupNorm(width_in), nn.SiLU(), nn.Conv2d(width_in, width_out, 3, padding=1))
+        self.in_layers = nn.Sequential(GroupNorm(width_in), nn.SiLU(), Conv3x3(width_in, width_out))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(config.embed_channels, 2 * width_out))
         self.cond_emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(config.cond_channels, 2 * width_out))
         self.out_layers = nn.Sequential(
             GroupNorm(width_out),
             nn.SiLU(),
-            nn.Conv2d(width_out, width_out, 3, padding=1),
+            Conv3x3(width_out, width_out),
             GroupNorm(width_out),
             nn.SiLU(),
             nn.Dropout(config.dropout),
-            _zeroed(nn.Conv2d(width_out, width_out, 3, padding=1)),
+            _zeroed(Conv3x3(width_out, width_out)),
         )
         self.skip_connection = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
 
@@ -202,8 +203,8 @@ class ResBlock(nn.Module):
         norm, _, conv = self.in_layers
         norm_t, _, conv_t, norm_c, _, dropout, conv_c = self.out_layers
         h = self._resampling(conv, _activated(norm(x)))
-        h = conv_t(_activated(_modulated_by_step(norm_t, h, self.emb_layers[1](emb))))
-        h = conv_c(dropout(_activated(_modulated(norm_c(h), face))))
+        h = conv_t(_activated(_modulated(norm_t, h, self.emb_layers[1](emb))))
+        h = conv_c(dropout(_activated(_modulated(norm_c, h, face))))
         return _sum(h, self.skip_connection(self._resampled(x)))
 
     def _resampling(self, conv: nn.Conv2d, h: Tensor) -> Tensor:
@@ -244,6 +245,23 @@ class TokenLinear(nn.Conv1d):
         return F.linear(tokens, self.weight[:, :, 0], self.bias)
 
 
+class Conv3x3(nn.Conv2d):
+    """A 3 x 3 convolution that keeps the picture's size."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__(width_in, width_out, 3, padding=1)
+        self._prepared: tuple[tuple[int, ...], winograd.Prepared] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not winograd.pays(x, self.weight):
+            return super().forward(x)
+        # Weights that were made in inference mode count no changes, and are not trained.
+        now = self.weight.data_ptr(), self.bias.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
+        if self._prepared is None or self._prepared[0] != now:
+            self._prepared = now, winograd.prepare(self.weight, self.bias)
+        return winograd.conv3x3(x, self._prepared[1])
+
+
 class GroupNorm(nn.GroupNorm):
     """Normalisation with statistics in float32 whatever the input (PyTorch's own), back in the input's precision.
 
@@ -273,16 +291,13 @@ def _through(block: nn.ModuleList, h: Tensor, emb: Tensor, faces: Iterator[Tenso
     return h
 
 
-def _modulated_by_step(norm: GroupNorm, h: Tensor, scale_shift: Tensor) -> Tensor:
-    """The normalised h, scaled and shifted, in one go where all share the step."""
-    if len(scale_shift) > 1:
-        return _modulated(norm(h), scale_shift)
-    scale, shift = scale_shift[0].chunk(2)
-    weight, bias = norm.weight * (1 + scale), torch.addcmul(shift, norm.bias, 1 + scale)
-    return F.group_norm(h, norm.num_groups, weight, bias, norm.eps).to(h.dtype)
-
-
-def _modulated(h: Tensor, scale_shift: Tensor) -> Tensor:
+def _modulated(norm: GroupNorm, h: Tensor, scale_shift: Tensor) -> Tensor:
+    """The normalised h, scaled and shifted; in one go where all share the step, or the face."""
+    if len(scale_shift) == 1:
+        scale, shift = scale_shift[0].chunk(2)
+        weight, bias = norm.weight * (1 + scale), torch.addcmul(shift, norm.bias, 1 + scale)
+        return F.group_norm(h, norm.num_groups, weight, bias, norm.eps).to(h.dtype)
+    h = norm(h)
     scale, shift = scale_shift[:, :, None, None].chunk(2, dim=1)
     return torch.addcmul(shift, h, 1 + scale, out=None if torch.is_grad_enabled() else h)
 
