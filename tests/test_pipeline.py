@@ -8,26 +8,18 @@ import pytest
 import torch
 
 from dva_core.diffusion import SOLVERS
-from dva_core.editing.attributes import CELEBA_ATTRIBUTES
 from dva_core.errors import Cancelled, DvaError
 from dva_core.pipeline import decode_clip, edit_clip, encode_clip, invert_clip
 from dva_core.values import EncodedClip, Identity
 
-from .tiny_model import crops, tiny_model
+from .tiny_model import crops, editable_model
 
 STEPS = 4
 
 
 @pytest.fixture(scope="module")
 def model():
-    model = tiny_model()
-    table = model.attributes
-    for name in ("Eyeglasses", "No_Beard"):
-        row = CELEBA_ATTRIBUTES.index(name)
-        table.weight[row] = torch.randn(512, generator=torch.Generator().manual_seed(row))
-        table.trained[row] = True
-        table.midpoint[row], table.half_distance[row], table.strength[row] = 0, 3, 2
-    return model
+    return editable_model()
 
 
 @pytest.fixture(scope="module")
