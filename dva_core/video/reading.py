@@ -19,8 +19,10 @@ from ..errors import DvaError
 from . import pictures
 
 DEFAULT_RATE = Fraction(25)
-# SWS_BILINEAR with accurate rounding and chroma interpolated in full, not blocky as by default.
-CAREFUL_SCALING = 0x2 | 0x2000 | 0x40000
+# SWS_BILINEAR with chroma interpolated in full, not blocky as by default. Without accurate rounding a picture that is
+# read would be darker by a grey level; one that is written differs by less than a tenth, in less time.
+SMOOTH_SCALING = 0x2 | 0x2000
+_CAREFUL_SCALING = SMOOTH_SCALING | 0x40000
 # Formats whose header tells how long they last, so that a missing end shows; it may be this many seconds early.
 _TELL_THEIR_LENGTH = ("mp4", "matroska")
 _EARLY = 0.25
@@ -198,7 +200,7 @@ def _upright(frame: av.VideoFrame, stream: av.VideoStream, turns_and_mirror: tup
         # PyAV before 17 forgets the matrix when both ranges are the same; RGB is full range anyway.
         src_color_range="JPEG" if full_range else "MPEG",
         dst_color_range=None if full_range else "JPEG",
-        interpolation=CAREFUL_SCALING,
+        interpolation=_CAREFUL_SCALING,
     )
     turns, mirror = turns_and_mirror
     green, blue, red = (

@@ -16,7 +16,7 @@ from ..errors import DvaError
 from ..files import check_writable
 from ..settling import settle, settle_name
 from . import pictures, sound
-from .reading import CAREFUL_SCALING, existing
+from .reading import SMOOTH_SCALING, existing
 
 # No loss that shows; slower presets make files a fifth smaller and no better. Without mbtree files are up to a quarter
 # larger, but the same frames make the same bytes: with it, x264 165 takes account of memory that nobody has written to,
@@ -110,7 +110,7 @@ def _encodable(frame: np.ndarray, n: int, rate: Fraction) -> av.VideoFrame:
     if height % 2 or width % 2:
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
-        format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation=CAREFUL_SCALING
+        format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation=SMOOTH_SCALING
     )
     picture.pts, picture.time_base = n, 1 / rate
     return picture
