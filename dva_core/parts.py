@@ -66,7 +66,8 @@ def write_parts(
     """Writes the source's video with the edited crops of all its parts pasted in, and its sound.
 
     The masks are smoothed over time as `steadied` does it for the whole clip. `unfinished_in` and `placing` as in
-    `video.write_video`, which says what is raised. `seconds` gets the time that it takes, without waiting for parts.
+    `video.write_video`, which says what is raised. `seconds` gets the time that it takes, but for that in which pasting
+    waits for parts.
     """
     waited: dict[str, float] = {}
     with spent(seconds, WRITE), ahead(_pasted(_steadied(_waited_for(parts, waited)))) as frames:

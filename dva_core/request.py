@@ -64,8 +64,9 @@ def _shift_facts(shift: Any) -> Any:
 
 
 def _detector_facts(detector: FaceDetector) -> list[Any]:
-    """Its kind, and its `files` where it has any."""
-    return [type(detector).__qualname__, *(file_facts(file) for file in getattr(detector, "files", ()))]
+    """Its kind, and its `files` where it has any that are still there."""
+    files = (file for file in getattr(detector, "files", ()) if file.is_file())
+    return [type(detector).__qualname__, *map(file_facts, files)]
 
 
 def _curve_facts(curve: Curve | Sequence[float] | None) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -255,11 +255,14 @@ class Conv3x3(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if not winograd.pays(x, self.weight):
             return super().forward(x)
-        # Weights that were made in inference mode count no changes, and are not trained.
-        now = self.weight.data_ptr(), self.bias.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
+        now = (*_state(self.weight), *_state(self.bias))
         if self._prepared is None or self._prepared[0] != now:
             self._prepared = now, winograd.prepare(self.weight, self.bias)
         return winograd.conv3x3(x, self._prepared[1])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Conv3x3:
+        self._prepared = None  # of weights that are about to become others
+        return super()._apply(fn, recurse)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -292,8 +295,12 @@ def _through(block: nn.ModuleList, h: Tensor, emb: Tensor, faces: Iterator[Tenso
 
 
 def _modulated(norm: GroupNorm, h: Tensor, scale_shift: Tensor) -> Tensor:
-    """The normalised h, scaled and shifted; in one go where all share the step, or the face."""
-    if len(scale_shift) == 1:
+    """The normalised h, scaled and shifted; in one go where all share the step, or the face.
+
+    Not where gradients are asked for: PyTorch 2.13 crashes at those of a group normalisation's weights (CPU,
+    channels-last).
+    """
+    if len(scale_shift) == 1 and not torch.is_grad_enabled():
         scale, shift = scale_shift[0].chunk(2)
         weight, bias = norm.weight * (1 + scale), torch.addcmul(shift, norm.bias, 1 + scale)
         return F.group_norm(h, norm.num_groups, weight, bias, norm.eps).to(h.dtype)
@@ -311,6 +318,11 @@ def _activated(h: Tensor) -> Tensor:
 
 def _sum(h: Tensor, x: Tensor) -> Tensor:
     return h + x if torch.is_grad_enabled() else h.add_(x)
+
+
+def _state(weight: Tensor) -> tuple[int, int]:
+    """Another one after every change in place; tensors that were made in inference mode do not count theirs."""
+    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 
 def _zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:

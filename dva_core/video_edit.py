@@ -185,6 +185,8 @@ def _edited(
     if len(crops) == 0:
         return crops, crops[:, :1]
     model, mean, edited = edit.model, edit.person.identity.mean(), crops.clone()
+    parsing = model.parse(crops)
+    parsing_edited = parsing.clone()
     features = edit.identity.features[rows] if len(edit.identity.features) > 1 else edit.identity.features
     # Where a curve is at 0, the way there and back would end where it began.
     moved = (features != mean.features).any(dim=-1).expand(len(crops)).nonzero().flatten()
@@ -197,7 +199,8 @@ def _edited(
         with spent(seconds, "of that: decode"):
             options["progress"] = _within(watch, frames, 1)
             edited[moved] = decode_clip(model, clip, identity, detail_in_head=edit.detail_in_head, **options)
-    return edited, edit_mask(model.parse(crops), model.parse(edited))
+            parsing_edited[moved] = model.parse(edited[moved])
+    return edited, edit_mask(parsing, parsing_edited)
 
 
 def _within(watch: Watch, frames: slice, half: int) -> Progress:

@@ -31,6 +31,7 @@ def pays(x: Tensor, weight: Tensor) -> bool:
         and min(height, width) >= LEAST_SIDE
         and height % ROWS == 0
         and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
 

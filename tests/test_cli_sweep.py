@@ -58,7 +58,7 @@ def test_without_clips_only_the_frames_of_the_picture_are_inverted(clip, tmp_pat
     assert "6/6" in capsys.readouterr().err  # two frames, two steps and one more
 
 
-@pytest.mark.parametrize("name", ["grid.png", "Eyeglasses_+1.mp4"])
+@pytest.mark.parametrize("name", ["grid.png", "report.json", "Eyeglasses_+1.mp4"])
 def test_what_an_earlier_sweep_left_is_replaced_only_when_asked_for(clip, tmp_path, capsys, name):
     more = ["--attribute", "Eyeglasses", "--scales", "0..1:2", "--frames", "1", "--out", str(tmp_path)]
     (tmp_path / name).write_bytes(b"mine")

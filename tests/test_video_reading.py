@@ -80,6 +80,17 @@ def test_pixels_come_square(tmp_path):
     assert probe(path).width == 85
 
 
+def test_white_in_16_bits_is_white(tmp_path):
+    path = tmp_path / "animation.mov"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("qtrle", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb555be"
+        white = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 255, np.uint8), format="rgb24")
+        output.mux(stream.encode(white.reformat(format="rgb555be")))
+        output.mux(stream.encode(None))
+    assert all((frame == 255).all() for frame in read_frames(path))
+
+
 def test_a_varying_rate_becomes_constant_and_keeps_the_time_of_what_happens(tmp_path):
     stamps = [0, 40, 80, 120, 320, 360, 400, 440, 480, 500, 520, 560]  # a pause after 120 ms, a rush at 500 ms
     path = make_file(tmp_path / "phone.mp4", moving_square(12), rate=Fraction(25), stamps=stamps)

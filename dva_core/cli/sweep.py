@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _UNKNOWN = {"tl_id": None, "tg_id": None}
 SCALES, SCALES_AS_PUBLISHED = "-1..1:5", "-0.3..0.3:5"
 LABEL_WIDTH = 15  # letters
-SHEET = "grid.png"
+SHEET, REPORT = "grid.png", "report.json"
 
 
 def add_sweep(commands: Any) -> None:
@@ -90,7 +90,7 @@ def _sweep(options: argparse.Namespace) -> None:
     detector = None if options.points else chosen_detector(options, model)
     with progress_bars() as bars:
         report = _swept(options, model, scales, detector, bars)
-    write_report(report, options.out / "report.json")
+    write_report(report, options.out / REPORT)
     rows = [(f"seconds, {stage}", took) for stage, took in report["seconds"].items()]
     steady = [(f"TG-ID, {edit['attribute']} {edit['scale']:+g}", edit["tg_id"]) for edit in report["edits"]]
     print(table([*rows, *steady]))
@@ -111,12 +111,13 @@ def _check(options: argparse.Namespace, model: Any, scales: list[float]) -> None
     from ..files import check_not_there
     from ..video_edit import check_request
 
-    targets = [options.out / SHEET]
+    targets = [options.out / SHEET, options.out / REPORT]
     for attribute in options.attribute:
         for scale in scales:
-            targets.append(options.out / _clip_name(attribute, scale))
-            request = (targets[-1], {attribute: scale}, options.steps, options.solver, options.preserve)
+            target = options.out / _clip_name(attribute, scale)
+            request = (target, {attribute: scale}, options.steps, options.solver, options.preserve)
             check_request(model, options.source, *request)
+            targets += [target] if options.clips else []
     for target in targets:
         check_not_there(target, options.overwrite)
 

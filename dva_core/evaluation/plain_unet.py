@@ -57,9 +57,9 @@ def _through(block: nn.ModuleList, h: Tensor, emb: Tensor, cond: Tensor) -> Tens
 def _residual(block: ResBlock, x: Tensor, emb: Tensor, cond: Tensor) -> Tensor:
     norm, _, conv = block.in_layers
     norm_t, _, conv_t, norm_c, _, _, conv_c = block.out_layers
-    h = conv(_resized(block, F.silu(_normalised(norm, x))))
-    h = conv_t(F.silu(_modulated(_normalised(norm_t, h), block.emb_layers[1](F.silu(emb)))))
-    h = conv_c(F.silu(_modulated(_normalised(norm_c, h), block.cond_emb_layers[1](F.silu(cond)))))
+    h = _convolved(conv, _resized(block, F.silu(_normalised(norm, x))))
+    h = _convolved(conv_t, F.silu(_modulated(_normalised(norm_t, h), block.emb_layers[1](F.silu(emb)))))
+    h = _convolved(conv_c, F.silu(_modulated(_normalised(norm_c, h), block.cond_emb_layers[1](F.silu(cond)))))
     return block.skip_connection(_resized(block, x)) + h
 
 
@@ -71,6 +71,11 @@ def _attended(block: AttentionBlock, x: Tensor) -> Tensor:
     weights = torch.einsum("bct,bcs->bts", q * scale, k * scale).softmax(dim=-1)
     mixed = rearrange(torch.einsum("bts,bcs->bct", weights, v), "(b n) c l -> b (n c) l", n=block.num_heads)
     return x + F.conv1d(mixed, block.proj_out.weight, block.proj_out.bias).view_as(x)
+
+
+def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """PyTorch's own convolution, where the net's may be another."""
+    return F.conv2d(x, conv.weight, conv.bias, padding=1)
 
 
 def _resized(block: ResBlock, x: Tensor) -> Tensor:

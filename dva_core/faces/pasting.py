@@ -121,7 +121,7 @@ def _paste(
     layers = _warped(_layers(crop, source, mask, place, white / 2), place)
     strength = layers[4:]
     if limit is not None:
-        strength = strength * torch.from_numpy(limit[place.rows, place.columns])
+        strength = strength * torch.from_numpy(limit[place.rows, place.columns].copy())
     # Plane by plane, for arithmetic on interleaved colours takes ten times as long.
     planes = rearrange(torch.from_numpy(area), "h w c -> c h w")
     own = planes.to(torch.float32, memory_format=torch.contiguous_format)
