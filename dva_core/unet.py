@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from . import winograd
+from .convolutions import Conv3x3, upsampling_conv
 from .diffusion.schedule import linear_alpha_bar
 from .errors import DvaError
 
@@ -245,26 +245,6 @@ class TokenLinear(nn.Conv1d):
         return F.linear(tokens, self.weight[:, :, 0], self.bias)
 
 
-class Conv3x3(nn.Conv2d):
-    """A 3 x 3 convolution that keeps the picture's size."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__(width_in, width_out, 3, padding=1)
-        self._prepared: tuple[tuple[int, ...], winograd.Prepared] | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not winograd.pays(x, self.weight):
-            return super().forward(x)
-        now = (*_state(self.weight), *_state(self.bias))
-        if self._prepared is None or self._prepared[0] != now:
-            self._prepared = now, winograd.prepare(self.weight, self.bias)
-        return winograd.conv3x3(x, self._prepared[1])
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Conv3x3:
-        self._prepared = None  # of weights that are about to become others
-        return super()._apply(fn, recurse)
-
-
 class GroupNorm(nn.GroupNorm):
     """Normalisation with statistics in float32 whatever the input (PyTorch's own), back in the input's precision.
 
@@ -276,16 +256,6 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).to(x.dtype)  # autocast would leave it in float32 on a GPU
-
-
-def upsampling_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A 3 x 3 convolution of x [B,C,H,W] enlarged to 2H x 2W by repeating pixels, in 4/9 of the products.
-
-    Repeated pixels meet sums of weights: the same is a transposed convolution with the 4 x 4 kernel of these sums.
-    """
-    sums = weight.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
-    kernel = torch.einsum("oihw,ah,bw->ioab", weight, sums, sums)
-    return F.conv_transpose2d(x, kernel.contiguous(memory_format=torch.channels_last), bias, stride=2, padding=1)
 
 
 def _through(block: nn.ModuleList, h: Tensor, emb: Tensor, faces: Iterator[Tensor]) -> Tensor:
@@ -318,11 +288,6 @@ def _activated(h: Tensor) -> Tensor:
 
 def _sum(h: Tensor, x: Tensor) -> Tensor:
     return h + x if torch.is_grad_enabled() else h.add_(x)
-
-
-def _state(weight: Tensor) -> tuple[int, int]:
-    """Another one after every change in place; tensors that were made in inference mode do not count theirs."""
-    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 
 def _zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:

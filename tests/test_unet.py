@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dva_core.convolutions import upsampling_conv
 from dva_core.errors import DvaError
 from dva_core.evaluation.plain_unet import plain_copy, plain_noise
-from dva_core.unet import UNet, UNetConfig, upsampling_conv
+from dva_core.unet import UNet, UNetConfig
 
 from .golden import load_json
 

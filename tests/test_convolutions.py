@@ -1,4 +1,4 @@
-"""The convolution in half the multiplications, against PyTorch's own."""
+"""Convolutions in fewer multiplications, against PyTorch's own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dva_core import winograd
+from dva_core.convolutions import Conv3x3, conv3x3, pays, prepare
 from dva_core.evaluation.plain_unet import plain_copy, plain_noise
 from dva_core.evaluation.speed import random_unet
-from dva_core.unet import Conv3x3, UNetConfig
+from dva_core.unet import UNetConfig
 
 
 def layer(width_in: int, width_out: int, dtype: torch.dtype = torch.float32) -> Conv3x3:
@@ -39,7 +39,7 @@ def far_off(found: torch.Tensor, expected: torch.Tensor) -> float:
 )
 def test_it_is_the_convolution_of_pytorch(shape, dtype, tolerance):
     conv, x = layer(shape[1], 5, dtype), pictures(*shape, dtype=dtype)
-    found = winograd.conv3x3(x, winograd.prepare(conv.weight, conv.bias))
+    found = conv3x3(x, prepare(conv.weight, conv.bias))
     expected = F.conv2d(x.double(), conv.weight.double(), conv.bias.double(), padding=1)
     assert found.dtype == dtype and found.is_contiguous(memory_format=torch.channels_last)
     assert far_off(found, expected) < tolerance
@@ -47,22 +47,22 @@ def test_it_is_the_convolution_of_pytorch(shape, dtype, tolerance):
 
 def test_a_picture_does_not_depend_on_its_batch():
     conv, x = layer(16, 8), pictures(3, 16, 64, 64)
-    prepared = winograd.prepare(conv.weight, conv.bias)
-    one_by_one = torch.cat([winograd.conv3x3(each, prepared) for each in x.split(1)])
-    assert torch.equal(winograd.conv3x3(x, prepared), one_by_one)
+    prepared = prepare(conv.weight, conv.bias)
+    one_by_one = torch.cat([conv3x3(each, prepared) for each in x.split(1)])
+    assert torch.equal(conv3x3(x, prepared), one_by_one)
 
 
 def test_it_is_used_for_large_pictures_that_need_no_gradient():
     conv, large = layer(4, 4), pictures(1, 4, 64, 64)
     with torch.no_grad():
-        assert winograd.pays(large, conv.weight)
-        assert not winograd.pays(pictures(1, 4, 32, 64), conv.weight)
-        assert not winograd.pays(pictures(1, 4, 66, 64), conv.weight)  # no multiple of four
-        assert not winograd.pays(large.half(), conv.weight.half())
-        assert not winograd.pays(large.bfloat16(), conv.weight)
+        assert pays(large, conv.weight)
+        assert not pays(pictures(1, 4, 32, 64), conv.weight)
+        assert not pays(pictures(1, 4, 66, 64), conv.weight)  # no multiple of four
+        assert not pays(large.half(), conv.weight.half())
+        assert not pays(large.bfloat16(), conv.weight)
         with torch.autocast("cpu", torch.bfloat16):
-            assert not winograd.pays(large, conv.weight)
-    assert not winograd.pays(large, conv.weight)
+            assert not pays(large, conv.weight)
+    assert not pays(large, conv.weight)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
